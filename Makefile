@@ -1,0 +1,33 @@
+# `make` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all bench quality
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# Made again when pyproject.toml changes; the stamp is written last, so a broken install is done again.
+$(VENV)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,test,quality]'
+	touch $@
+
+install: $(VENV)/.installed  ## make .venv and install this package with its demo and test extras
+
+demo: $(VENV)/.installed  ## train a BiLSTM on a frozen encoder on the SMS Spam Collection, offline
+	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no scripts/run_recipe.py text/lstm_frozen --demo
+
+test: $(VENV)/.installed  ## the default test tier, under ten minutes on two cores
+	$(BIN)/python -m pytest -m "not slow and not distributed and not hub and not gpu"
+
+test-all: $(VENV)/.installed  ## every test this machine can run
+	$(BIN)/python -m pytest -m "not gpu"
+
+bench: $(VENV)/.installed  ## measure what README quotes, into benchmarks/results/
+	$(BIN)/python benchmarks/demo_scores.py
+
+quality: $(VENV)/.installed  ## lint and check the format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .

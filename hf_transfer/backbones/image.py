@@ -1,0 +1,159 @@
+"""Image nets: a spec, and what is specific to timm."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import UserError
+from .checkpoint import load_config
+
+AUGMENTATIONS = ("auto", "none", "crop", "crop_flip")
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+@dataclass(frozen=True)
+class ImageBackbone:
+    """A timm net from the Hub or from a folder.
+
+    Args:
+        checkpoint (`str`): Hub id such as `timm/resnet18.a1_in1k`, or a folder with timm's `config.json` and weights.
+        revision (`str`, *optional*): branch, tag or commit of a Hub id; pin it to make a run repeatable.
+        image_size (`int`, *optional*): side in pixels; by default what the checkpoint was trained for.
+        in_chans (`int`): colour channels: 3 (RGB), 1 (grey) or 4 (RGBA); pretrained weights are adapted.
+        layer (`int`, *optional*): read the feature map of this stage, counted from 0, and leave the stages above out.
+        pooling (`str`): `"auto"` is the net's own global pooling; or `"mean"`, `"max"`, `"attention"` over positions.
+        augmentation (`str`): for training: `"auto"` is `"crop_flip"` for a trained backbone and `"none"` for a frozen
+            one; `"crop"` leaves mirroring out, which changes what a digit or a letter says.
+    """
+
+    checkpoint: str
+    revision: str | None = None
+    image_size: int | None = None
+    in_chans: int = 3
+    layer: int | None = None
+    pooling: str = "auto"
+    augmentation: str = "auto"
+
+    def __post_init__(self):
+        object.__setattr__(self, "checkpoint", str(self.checkpoint))
+        if self.in_chans not in MODES:
+            raise UserError(f"backbone.in_chans is {self.in_chans}; allowed: {', '.join(map(str, MODES))}")
+        if self.augmentation not in AUGMENTATIONS:
+            raise UserError(f"backbone.augmentation is {self.augmentation!r}; allowed: {', '.join(AUGMENTATIONS)}")
+        if self.pooling not in ("auto", "mean", "max", "attention"):
+            raise UserError(f"backbone.pooling is {self.pooling!r}; allowed: auto, mean, max, attention")
+        if self.image_size is not None and self.image_size < 8:
+            raise UserError(f"backbone.image_size is {self.image_size}; it must be at least 8")
+
+    @property
+    def modality(self) -> str:
+        return "image"
+
+    def load_config(self, trust_remote_code: bool = False):
+        """Load the checkpoint's configuration with this spec's channels and image size written into it.
+
+        Raises:
+            `UserError`: no such checkpoint, or not a timm net.
+        """
+        from timm import get_pretrained_cfg
+        from transformers import TimmWrapperConfig
+
+        config = load_config(self.checkpoint, self.revision, trust_remote_code)
+        if not isinstance(config, TimmWrapperConfig):
+            raise UserError(
+                f"checkpoint {self.checkpoint!r} is a {config.model_type!r} model, not a timm image net; "
+                "a vision recipe needs one, such as timm/resnet18.a1_in1k"
+            )
+        # `save_for_hf` may leave the class count here, and the wrapper then passes it twice.
+        arguments = {key: value for key, value in (config.model_args or {}).items() if key != "num_classes"}
+        cfg = dict(getattr(config, "pretrained_cfg", None) or {})
+        if not cfg:
+            known = get_pretrained_cfg(config.architecture)
+            cfg = known.to_dict() if known else {}
+        cfg.pop("num_classes", None)
+        _, height, width = cfg.get("input_size") or (3, 224, 224)
+        if self.image_size is not None:
+            height = width = self.image_size
+            cfg["test_input_size"] = None
+        cfg["input_size"] = [self.in_chans, height, width]
+        if self.in_chans != 3:
+            arguments["in_chans"] = self.in_chans
+            for key in ("mean", "std"):
+                values = cfg.get(key) or (0.5, 0.5, 0.5)
+                cfg[key] = [sum(values) / len(values)] * self.in_chans
+        config.model_args, config.pretrained_cfg = arguments or None, cfg
+        return config
+
+    def processor(self, trust_remote_code: bool = False):
+        """Build timm's evaluation transform as transformers' `TimmWrapperImageProcessor`."""
+        from transformers import TimmWrapperImageProcessor
+
+        config = self.load_config(trust_remote_code)
+        return TimmWrapperImageProcessor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)
+
+    def preprocess(self, rows: Mapping[str, list], processor, training: bool = False) -> dict:
+        """Decode and transform a batch: list `image` to `pixel_values` of shape `(batch, channels, height, width)`.
+
+        Args:
+            training (`bool`): apply this spec's augmentation; otherwise the evaluation transform.
+        """
+        import torch
+
+        images = [self.as_colours(image) for image in rows["image"]]
+        transform = self._training_transform(processor) if training else processor.val_transforms
+        return {"pixel_values": torch.stack([transform(image) for image in images])}
+
+    def as_colours(self, image):
+        """Convert a `PIL.Image` of any mode to the net's channels; transparency is laid on white."""
+        mode = MODES[self.in_chans]
+        if image.mode == "P" or (image.mode in ("RGBA", "LA", "PA") and mode != "RGBA"):
+            from PIL import Image
+
+            image = image.convert("RGBA")
+            if mode != "RGBA":
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        if image.mode.startswith("I") or image.mode == "F":
+            image = _to_eight_bits(image)
+        return image.convert(mode)
+
+    def _training_transform(self, processor):
+        from timm.data import create_transform
+
+        if self.augmentation == "none":
+            return processor.val_transforms
+        settings = dict(processor.data_config)
+        for key in ("crop_pct", "crop_mode"):
+            settings.pop(key, None)
+        return create_transform(
+            **settings,
+            is_training=True,
+            scale=(0.6, 1.0),
+            hflip=0.5 if self.augmentation == "crop_flip" else 0.0,
+            color_jitter=None,
+        )
+
+    def depths(self, model) -> dict[str, int]:
+        """Map each parameter name to 0 (stem), 1..n (timm's groups of blocks, and the final norm) or n + 1 (head)."""
+        from timm.models import group_parameters
+
+        prefix = next(name for name, module in model.named_modules() if name.split(".")[-1] == "timm_model")
+        net = model.get_submodule(prefix)
+        head = {id(parameter) for parameter in net.get_classifier().parameters()} if net.num_classes else set()
+        groups = group_parameters(net, net.group_matcher(coarse=True))
+        order = {name: depth for depth, names in groups.items() for name in names}
+        inner = [name for name, parameter in net.named_parameters() if id(parameter) not in head]
+        ranks = {depth: rank for rank, depth in enumerate(sorted({order[name] for name in inner}))}
+        top = max(ranks.values(), default=0) + 1
+        result = dict.fromkeys((name for name, _ in model.named_parameters()), top)
+        result.update({f"{prefix}.{name}": ranks[order[name]] for name in inner})
+        return result
+
+
+def _to_eight_bits(image):
+    """Bring 16 and 32 bit grey to 8 bits; PIL's own conversion would clip everything above 255 to white."""
+    import numpy as np
+    from PIL import Image
+
+    values = np.asarray(image, dtype=np.float32)
+    if values.max(initial=0) > 255:
+        values = values / 257  # 65535 / 255
+    return Image.fromarray(values.clip(0, 255).round().astype(np.uint8))

@@ -1,0 +1,172 @@
+"""Text encoders: a spec, and what is specific to transformers' text models."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError
+from .checkpoint import load_config, reach
+
+POOLINGS = ("auto", "cls", "mean", "max", "attention", "pooler")
+
+
+@dataclass(frozen=True)
+class TextBackbone:
+    """A BERT-style encoder from the Hub or from a folder.
+
+    Args:
+        checkpoint (`str`): Hub id, or folder with `config.json`, weights and tokenizer.
+        revision (`str`, *optional*): branch, tag or commit of a Hub id; pin it to make a run repeatable.
+        max_length (`int`): longer texts are cut after this many tokens.
+        pooling (`str`): token states to one vector: `"auto"` is what the checkpoint says (sentence-transformers'
+            `1_Pooling` and `Normalize`, else the model's own pooler, else `"cls"`), or `"cls"`, `"mean"`, `"max"`,
+            `"attention"`, `"pooler"`. A `NativeHead` pools by itself.
+        layer (`int`, *optional*): read the states after this many blocks and leave the blocks above out.
+        embeddings_only (`bool`): use the input embedding matrix alone, without the encoder.
+        add_tokens (`tuple[str, ...]`): new tokens; the embeddings grow by as many rows.
+    """
+
+    checkpoint: str
+    revision: str | None = None
+    max_length: int = 128
+    pooling: str = "auto"
+    layer: int | None = None
+    embeddings_only: bool = False
+    add_tokens: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "checkpoint", str(self.checkpoint))
+        object.__setattr__(self, "add_tokens", tuple(self.add_tokens))
+        if self.pooling not in POOLINGS:
+            raise UserError(f"backbone.pooling is {self.pooling!r}; allowed: {', '.join(POOLINGS)}")
+        if self.max_length < 2:
+            raise UserError(f"backbone.max_length is {self.max_length}; it must be at least 2")
+        if self.layer is not None and self.layer < 1:
+            raise UserError(f"backbone.layer is {self.layer}; blocks count from 1 (for none: embeddings_only)")
+
+    @property
+    def modality(self) -> str:
+        return "text"
+
+    def load_config(self, trust_remote_code: bool = False):
+        """Load the checkpoint's configuration, cut to `layer` blocks.
+
+        Raises:
+            `UserError`: no such checkpoint, not a text encoder, or `layer` / `max_length` beyond what it has.
+        """
+        from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+
+        config = load_config(self.checkpoint, self.revision, trust_remote_code)
+        known = type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING or "auto_map" in config.to_dict()
+        if not known or config.model_type == "timm_wrapper":
+            raise UserError(
+                f"checkpoint {self.checkpoint!r} is a {config.model_type!r} model, not a text encoder; "
+                "a text recipe needs one that transformers lists for sequence classification"
+            )
+        blocks = config.num_hidden_layers
+        if self.layer is not None:
+            if self.layer > blocks:
+                raise UserError(f"backbone.layer is {self.layer}; {self.checkpoint!r} has {blocks} blocks")
+            config.num_hidden_layers = self.layer
+        positions = getattr(config, "max_position_embeddings", None) or 0
+        # RoBERTa's position ids start after the padding id, so that many places are not for tokens.
+        reserved = (config.pad_token_id or 0) + 1 if "roberta" in config.model_type else 0
+        if 0 < positions - reserved < self.max_length:
+            raise UserError(
+                f"backbone.max_length is {self.max_length}; {self.checkpoint!r} reads at most "
+                f"{positions - reserved} tokens"
+            )
+        return config
+
+    def processor(self, trust_remote_code: bool = False):
+        """Load the tokenizer, with `add_tokens`, padding on the right and `max_length` as its limit."""
+        from transformers import AutoTokenizer
+
+        with reach(self.checkpoint, "a tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(
+                self.checkpoint, revision=self.revision, trust_remote_code=trust_remote_code
+            )
+        tokenizer.padding_side = "right"
+        # Saved with the model, so that a stranger's `truncation=True` cuts where training did.
+        tokenizer.model_max_length = self.max_length
+        if self.add_tokens:
+            tokenizer.add_tokens(list(self.add_tokens))
+        return tokenizer
+
+    def resolve_pooling(self, config) -> tuple[str, bool]:
+        """Return the pooling that `"auto"` stands for, and whether the pooled vectors are scaled to length 1.
+
+        A sentence-transformers checkpoint says both, in `1_Pooling` and `modules.json`; else it is the model's own
+        pooler where its class has one, and the first token where not.
+        """
+        if self.pooling != "auto":
+            return self.pooling, False
+        declared = self._file("1_Pooling/config.json")
+        if declared is not None:
+            modules = self._file("modules.json") or []
+            return self._declared_pooling(declared), any("Normalize" in module["type"] for module in modules)
+        import torch
+        from transformers import AutoModel
+
+        # Building on the meta device costs no memory and tells whether the class has a pooler.
+        with torch.device("meta"):
+            has_pooler = getattr(AutoModel.from_config(config), "pooler", None) is not None
+        return ("pooler" if has_pooler else "cls"), False
+
+    def _file(self, name: str):
+        from transformers.utils import cached_file
+
+        path = cached_file(
+            self.checkpoint,
+            name,
+            revision=self.revision,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+        return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+
+    def _declared_pooling(self, settings: dict) -> str:
+        flags = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens", "max": "pooling_mode_max_tokens"}
+        chosen = [mode for mode, flag in flags.items() if settings.get(flag) or settings.get("pooling_mode") == mode]
+        if len(chosen) != 1:
+            raise UserError(
+                f"{self.checkpoint}/1_Pooling/config.json asks for a pooling that is not known here; "
+                "set backbone.pooling to cls, mean, max or attention"
+            )
+        return chosen[0]
+
+    def preprocess(self, rows: Mapping[str, list], processor, training: bool = False) -> dict[str, list]:
+        """Tokenise a batch of rows: lists `text` (and `text_pair`) to lists of ids, and each row's `length`."""
+        pairs = (rows["text_pair"],) if "text_pair" in rows else ()
+        encoded = processor(rows["text"], *pairs, truncation=True, max_length=self.max_length)
+        return {**encoded, "length": [len(ids) for ids in encoded["input_ids"]]}
+
+    def depths(self, model) -> dict[str, int]:
+        """Map each parameter name to 0 (embeddings), 1..n (blocks; what follows the last one too) or n + 1 (head)."""
+        prefix = model.base_model_prefix + "."
+        base = model.base_model
+        blocks = _block_list(base, model.config)
+        n = len(dict(base.named_modules())[blocks]) if blocks else 0
+        result = {}
+        for name, _ in model.named_parameters():
+            inner = name.removeprefix(prefix)
+            if inner == name:
+                result[name] = n + 1
+            elif blocks and inner.startswith(blocks + "."):
+                result[name] = int(inner[len(blocks) + 1 :].split(".", 1)[0]) + 1
+            else:
+                result[name] = 0 if "embed" in inner else n
+        return result
+
+
+def _block_list(base, config) -> str | None:
+    """Name of the module list that holds the encoder's blocks: the outermost one of the configured length."""
+    import torch
+
+    encoder = getattr(config, "backbone_config", config)
+    lengths = {encoder.num_hidden_layers, getattr(encoder, "num_hidden_groups", None)}
+    for name, module in base.named_modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) in lengths:
+            return name
+    return None

@@ -1,0 +1,265 @@
+"""The command line: `hf-transfer list | show | run | predict | evaluate`, and `scripts/run_recipe.py`.
+
+Whatever is slow to import is imported inside the branch that needs it, so that help, listings and mistakes are told at
+once.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from . import helptext
+from .data.spec import ImageClassification, TextClassification
+from .errors import UserError
+from .flags import Flag, apply_overrides, check_training, noun_flags, parse_flags, recipe_flags, training_flags
+from .recipe import list_recipes, load_recipe, recipe_name, recipe_to_dict
+
+_TRACEBACK = Flag("traceback", ("bool",), help="on an error, show where it was raised")
+_HELP = ("-h", "--help")
+
+RUN_FLAGS = {
+    flag.name: flag
+    for flag in (
+        Flag("output_dir", ("str",), help="folder for the model and its results; by default the first free runs/NAME"),
+        Flag("demo", ("bool",), help="take the embedded checkpoint and data set, which need no network"),
+        Flag("show", ("bool",), help="print the resolved recipe as JSON and stop"),
+        Flag("list", ("bool",), help="name all recipes and stop"),
+        Flag("resume", ("bool",), help="go on from the last checkpoint in --output_dir"),
+        Flag("overwrite", ("bool",), help="replace what --output_dir holds, once the new run has succeeded"),
+        Flag("keep_checkpoints", ("bool",), help="leave the checkpoints of training in --output_dir"),
+        Flag("trust_remote_code", ("bool",), help="run the Python code that a checkpoint brings along"),
+        _TRACEBACK,
+    )
+}
+_READING = ("sep", "header", "encoding")
+_EVALUATION = ("label", "label_separator", *_READING)
+
+PREDICT_FLAGS = {
+    "input": Flag("input", ("str",), help="a table of texts or image paths, or a folder of images"),
+    "output": Flag("output", ("str",), help="the CSV file to write"),
+    **noun_flags("data", TextClassification, dict.fromkeys(_READING)),
+    "traceback": _TRACEBACK,
+}
+EVALUATE_FLAGS = {
+    "data.test": Flag("data.test", ("str",), help="a labelled file, or a folder of class folders with images"),
+    **noun_flags("data", TextClassification, dict.fromkeys(("text", "text_pair", "drop_empty", *_EVALUATION))),
+    **noun_flags("data", ImageClassification, dict.fromkeys(("image", "drop_broken"))),
+    "traceback": _TRACEBACK,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `hf-transfer`.
+
+    Args:
+        argv (`Sequence[str]`, *optional*): the words after the program's name; by default those of this process.
+
+    Returns:
+        `int`: the exit status: 0, 2 for a mistake of the user, 130 for Ctrl-C.
+    """
+    return _guarded(_dispatch, sys.argv[1:] if argv is None else list(argv))
+
+
+def run_recipe_main(argv: Sequence[str] | None = None) -> int:
+    """Run `scripts/run_recipe.py`: what `hf-transfer run` does, with the same flags and exit statuses."""
+
+    def action(words: list[str]) -> None:
+        _run(words, "run_recipe.py")
+
+    return _guarded(action, sys.argv[1:] if argv is None else list(argv))
+
+
+def _guarded(action: Callable[[list[str]], None], words: list[str]) -> int:
+    try:
+        refuse_name_clash()
+        action(words)
+        sys.stdout.flush()
+        return 0
+    except UserError as error:
+        if "--traceback" in words:
+            traceback.print_exc()
+        _last_line(f"error: {error}")
+        return 2
+    except KeyboardInterrupt as stop:
+        _last_line(str(stop) or "interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _last_line(text: str) -> None:
+    sys.stdout.flush()
+    rank = int(os.environ.get("RANK", "0"))
+    prefix = f"[rank {rank}] " if rank else ""
+    print(prefix + " ".join(text.split("\n")), file=sys.stderr, flush=True)
+
+
+def refuse_name_clash() -> None:
+    """Stop when PyPI's `hf_transfer`, an unrelated package of the same import name, is installed.
+
+    Raises:
+        `UserError`: it is; its files lie over ours.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        found = distribution("hf_transfer")
+    except PackageNotFoundError:
+        return
+    raise UserError(
+        f"the unrelated package hf_transfer {found.version} is installed over this one: "
+        "`pip uninstall hf_transfer`, then reinstall hf-transfer-recipes"
+    )
+
+
+def _dispatch(words: list[str]) -> None:
+    if not words or words[0] in _HELP:
+        print(helptext.MAIN, end="")
+        return
+    command, rest = words[0], words[1:]
+    if command == "--version":
+        from . import __version__
+
+        print(f"hf-transfer-recipes {__version__}")
+    elif command in _COMMANDS:
+        _COMMANDS[command](rest)
+    elif any(word in _HELP for word in rest):
+        _run(words)
+    else:
+        hint = (
+            f"did you mean `hf-transfer run {command}`?" if command in list_recipes() else "see `hf-transfer --help`"
+        )
+        raise UserError(f"unknown command {command!r}; {hint}")
+
+
+def _list(words: list[str]) -> None:
+    if _helped(words, "hf-transfer list", "Name the recipes.", {"traceback": _TRACEBACK}):
+        return
+    parse_flags(words, {"traceback": _TRACEBACK})
+    recipes = list_recipes()
+    width = max(map(len, recipes), default=0)
+    for name, summary in recipes.items():
+        print(f"{name:{width}}  {summary}")
+
+
+def _show(words: list[str]) -> None:
+    _run(words, "hf-transfer show", show=True)
+
+
+def _run(words: list[str], command: str = "hf-transfer run", show: bool = False) -> None:
+    """Everything up to the run itself needs neither torch nor transformers."""
+    if "--list" in words:
+        _list([])
+        return
+    words = _name_first(words)
+    if not words or words[0].startswith("-"):
+        usage = f"{command} NAME [flags]"
+        text = "Train, measure and save what a recipe describes. `NAME --help` adds the flags of that recipe."
+        if _helped(words, usage, text, RUN_FLAGS):
+            return
+        raise UserError(f"name a recipe first ({usage}); --list names them all")
+    name, rest = words[0], words[1:]
+    recipe = load_recipe(name)
+    if any(word in _HELP for word in rest):
+        print(helptext.recipe_help(recipe, name, command, RUN_FLAGS))
+        return
+
+    check_training(recipe.training, where=f"recipe {name}: training")
+    known = {**training_flags(recipe), **recipe_flags(recipe), **RUN_FLAGS}
+    values = parse_flags(rest, known, recipe)
+    own = {flag: values.pop(flag, RUN_FLAGS[flag].default) for flag in RUN_FLAGS}
+    if own["demo"]:
+        from .demo import demo_recipe
+
+        recipe = demo_recipe(recipe)
+    recipe, training = apply_overrides(recipe, values)
+    if show or own["show"]:
+        resolved = dataclasses.replace(recipe, training={**recipe.training, **training})
+        print(json.dumps(recipe_to_dict(resolved), indent=2, ensure_ascii=False))
+        return
+
+    from .run import run
+
+    run(
+        recipe,
+        own["output_dir"],
+        name=recipe_name(name),
+        resume=bool(own["resume"]),
+        overwrite=bool(own["overwrite"]),
+        keep_checkpoints=bool(own["keep_checkpoints"]),
+        trust_remote_code=bool(own["trust_remote_code"]),
+        **training,
+    )
+
+
+def _name_first(words: list[str]) -> list[str]:
+    """Move our own switches behind the name: `--demo NAME` is as good as `NAME --demo`."""
+    count = 0
+    while count < len(words) and words[count][2:] in RUN_FLAGS and "bool" in RUN_FLAGS[words[count][2:]].types:
+        count += 1
+    return words[count:] + words[:count]
+
+
+def _predict(words: list[str]) -> None:
+    usage = "hf-transfer predict OUT --input FILE_OR_FOLDER --output FILE.csv"
+    text = "Label new rows with the model that a run left in OUT; the input's columns are kept."
+    if _helped(words, usage, text, PREDICT_FLAGS):
+        return
+    folder, values = _folder_and_flags(words, usage, PREDICT_FLAGS, required=("input", "output"))
+
+    from .predictor import load
+
+    reading = {name.removeprefix("data."): value for name, value in values.items() if name.startswith("data.")}
+    count = load(folder).predict_file(values["input"], values["output"], **reading)
+    print(f"{count} rows with predictions: {values['output']}")
+
+
+def _evaluate(words: list[str]) -> None:
+    usage = "hf-transfer evaluate OUT --data.test FILE_OR_FOLDER"
+    text = "Measure the model that a run left in OUT; labels are matched by name. Columns are those of the run."
+    if _helped(words, usage, text, EVALUATE_FLAGS):
+        return
+    folder, values = _folder_and_flags(words, usage, EVALUATE_FLAGS, required=("data.test",))
+
+    from .predictor import load
+
+    predictor = load(folder)
+    overrides = {name.removeprefix("data."): value for name, value in values.items() if name.startswith("data.")}
+    source = overrides.pop("test")
+    for name in overrides:
+        if not hasattr(predictor.recipe.data, name):
+            raise UserError(f"--data.{name} means nothing to a {type(predictor.recipe.data).__name__} model")
+    metrics = predictor.evaluate_file(source, **overrides)
+    width = max(map(len, metrics))
+    for name, value in metrics.items():
+        print(f"{name:{width}}  {value:.4f}")
+
+
+def _folder_and_flags(words: list[str], usage: str, flags: dict[str, Flag], required: Sequence[str]):
+    if not words or words[0].startswith("-"):
+        raise UserError(f"name the output folder of a run first: {usage}")
+    values = parse_flags(words[1:], flags)
+    for name in required:
+        if not values.get(name):
+            raise UserError(f"--{name} is missing: {usage}")
+    values.pop("traceback", None)
+    return words[0], values
+
+
+def _helped(words: list[str], usage: str, text: str, flags: dict[str, Flag]) -> bool:
+    wanted = any(word in _HELP for word in words)
+    if wanted:
+        print(helptext.command_help(usage, text, flags))
+    return wanted
+
+
+_COMMANDS = {"list": _list, "show": _show, "run": _run, "predict": _predict, "evaluate": _evaluate}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""Labelled rows: where they come from, how they are split, what may leak.
+
+The specs are plain values and loaded at once; everything that reads (and so imports datasets, pyarrow and pandas)
+comes on first use.
+"""
+
+from importlib import import_module
+
+from .spec import ImageClassification, TextClassification
+
+__all__ = [
+    "ImageClassification",
+    "Labels",
+    "Splits",
+    "TextClassification",
+    "load_data",
+    "load_labelled",
+    "read_inputs",
+]
+
+_WHERE = {
+    "Labels": ".labels",
+    "Splits": ".loading",
+    "load_data": ".loading",
+    "load_labelled": ".inputs",
+    "read_inputs": ".inputs",
+}
+
+
+def __getattr__(name: str):
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name], __name__), name)

@@ -1,0 +1,180 @@
+"""From a spec to three labelled splits.
+
+The one path: open the sources, find the columns, read content and labels, cut what is missing from train, drop what
+leaks, encode the labels.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from hashlib import blake2b
+
+import datasets
+import numpy as np
+
+from ..errors import UserError
+from .cells import labelled_rows
+from .columns import find_columns, same_columns
+from .labels import Labels, balanced_weights, describe, encode, find_problem_type, name_classes
+from .parts import Part, labelled_dataset, read_part
+from .sources import Opened, open_sources
+from .spec import TextClassification
+from .splits import cut, same_content, without
+
+CUT_BY_DEFAULT = {"test": 0.2, "validation": 0.1}
+
+
+@dataclass
+class Splits:
+    """Rows ready to train on.
+
+    Args:
+        train, validation, test (`datasets.Dataset`): columns `text` and maybe `text_pair`, or `image` (decoded on
+            access); and `label`: int class id, list of 0.0 / 1.0 per class, or float.
+        labels (`Labels`): what the labels mean.
+        columns (`dict`): the source columns they came from, such as `{"text": "body", "label": "stars"}`.
+        fingerprint (`str`): hex digest of content, labels, splits and spec; the same wherever the files lie.
+        dropped (`dict[str, int]`): rows left out and why: empty, broken, leaked (from train, as they also stand in
+            validation or test), leaked_validation (from validation, as they also stand in test).
+        notes (`tuple[str, ...]`): lines for people: what was found, cut or left unused.
+    """
+
+    train: datasets.Dataset
+    validation: datasets.Dataset
+    test: datasets.Dataset
+    labels: Labels
+    columns: dict[str, str | list[str]]
+    fingerprint: str
+    dropped: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def load_data(spec, *, label_order: Sequence[str] | None = None, progress: bool = True) -> Splits:
+    """Read what `spec` names, split it, drop rows of train that also stand in validation or test.
+
+    Args:
+        spec (`TextClassification` or `ImageClassification`): where rows come from.
+        label_order (`Sequence[str]`): the class names of a trained checkpoint; where the data has the same names, ids
+            follow this order.
+        progress (`bool`): show a bar while many images are checked.
+
+    Raises:
+        `UserError`: anything in the data that the user has to mend or decide.
+    """
+    opened = open_sources(spec)
+    columns = find_columns(spec, opened.train)
+    parts, notes = _read_parts(spec, opened, columns, progress)
+    train = parts["train"]
+    if {"validation", "test"} <= set(parts) and same_content(parts["validation"].keys, parts["test"].keys):
+        raise UserError(
+            f"data.validation ({parts['validation'].source.where}) and data.test ({parts['test'].source.where}) hold "
+            "the same rows; leave one out to have it cut from train"
+        )
+    problem_type = find_problem_type(spec, train.cells, train.source)
+    if spec.class_weights and problem_type != "single_label_classification":
+        raise UserError(f"data.class_weights is 'balanced', allowed for {problem_type}: none")
+    labels = Labels(problem_type, name_classes(problem_type, train.cells, train.source, label_order))
+    notes.insert(0, describe(labels, train.cells, spec.problem_type is not None))
+    dropped = {"empty": 0} if isinstance(spec, TextClassification) else {"empty": 0, "broken": 0}
+    for part in parts.values():
+        dropped[list(dropped)[-1]] += len(part.content.unusable) + part.source.dropped
+        part.encoded = encode(labels, part.cells, part.source, part.rows)
+    _cut_missing(spec, parts, labels, notes)
+    _drop_leaks(parts, dropped)
+    _check_all_trained(labels, parts, notes)
+    if spec.class_weights:
+        labels = replace(labels, class_weights=balanced_weights(parts["train"].labels, labels.num_labels))
+    fingerprint = _fingerprint(spec, labels, parts)
+    ready = {
+        name: labelled_dataset(part, labels, new_fingerprint=f"{fingerprint}{name}") for name, part in parts.items()
+    }
+    return Splits(
+        **ready, labels=labels, columns=columns, fingerprint=fingerprint, dropped=dropped, notes=tuple(notes)
+    )
+
+
+def _read_parts(spec, opened: Opened, columns: dict, progress: bool) -> tuple[dict[str, Part], list[str]]:
+    """The sources that have labels, and a note on each that has none."""
+    parts, notes = {}, []
+    for name in ("train", "validation", "test"):
+        source = getattr(opened, name)
+        if source is None:
+            continue
+        part = read_part(spec, source, same_columns(columns, source), progress)
+        if labelled_rows(part.cells, source, part.rows):
+            parts[name] = part
+        elif name == "train":
+            raise UserError(f"{source.where}: {part.cells.column} has no labels (all missing or -1) to train on")
+        else:
+            notes.append(f"{name}: {source.where} has no labels (all missing or -1) and is not used")
+    return parts, notes
+
+
+def _cut_missing(spec, parts: dict[str, Part], labels: Labels, notes: list[str]) -> None:
+    """Cut the splits that are not there from train."""
+    fractions = {}
+    for name, default in CUT_BY_DEFAULT.items():
+        if name not in parts:
+            asked = getattr(spec, name)
+            fractions[name] = asked if isinstance(asked, float) else default
+    if not fractions:
+        return
+    train = parts["train"]
+    stratified = labels.problem_type == "single_label_classification"
+    classes = [train.cells.values[i] for i in train.rows] if stratified else None
+    for name, positions in cut(train.keys, classes, fractions, spec.split_seed, train.source.where).items():
+        parts[name] = replace(train, rows=train.rows[positions])
+    for name, fraction in fractions.items():
+        kind = ", stratified" if stratified else ""
+        notes.append(
+            f"{name}: {len(parts[name].rows)} rows cut from train ({fraction:g}{kind}, seed {spec.split_seed})"
+        )
+
+
+def _drop_leaks(parts: dict[str, Part], dropped: dict[str, int]) -> None:
+    """Test keeps all its rows; validation loses those of test, train those of either."""
+    held_out = set(parts["test"].keys)
+    for name, count in (("validation", "leaked_validation"), ("train", "leaked")):
+        part = parts[name]
+        rows = without(part.rows, part.content.keys, held_out)
+        if not len(rows):
+            others = "test" if name == "validation" else "validation or test"
+            raise UserError(f"{part.source.where}: every row of {name} also stands in {others}")
+        dropped[count] = len(part.rows) - len(rows)
+        held_out.update(part.keys)
+        parts[name] = replace(part, rows=rows)
+
+
+def _check_all_trained(labels: Labels, parts: dict[str, Part], notes: list[str]) -> None:
+    """No class may be tested that is never trained on: declared but absent, or only in rows that leaked."""
+    if labels.problem_type == "regression":
+        return
+    if labels.problem_type == "multi_label_classification":  # a rare label need not be in every split
+        absent = [name for name, on in zip(labels.names, parts["train"].labels.any(axis=0), strict=True) if not on]
+        if absent:
+            notes.append(f"labels: no row of train has {', '.join(absent)}")
+        return
+    trained = np.unique(parts["train"].labels)
+    if len(trained) < 2:
+        raise UserError(f"{parts['train'].source.where}: train is left with a single class, at least 2 are needed")
+    for name in ("validation", "test"):
+        part = parts[name]
+        unseen = part.rows[~np.isin(part.labels, trained)]
+        if len(unseen):
+            row, label = part.source.row(unseen[0]), labels.names[part.encoded[unseen[0]]]
+            raise UserError(
+                f"{part.source.where}: {row}: label {label!r} stands in {name} and not in train, which has: "
+                f"{', '.join(labels.names[i] for i in trained)}"
+            )
+
+
+def _fingerprint(spec, labels: Labels, parts: dict[str, Part]) -> str:
+    """Of what is learned from and how it was asked for, not of where it lies."""
+    asked = {f.name: getattr(spec, f.name) for f in fields(spec) if f.name not in ("train", "validation", "test")}
+    digest = blake2b(json.dumps([type(spec).__name__, asked, asdict(labels)]).encode(), digest_size=16)
+    for name in ("train", "validation", "test"):
+        part = parts[name]
+        digest.update(f"{name} {part.content.digest} {len(part.rows)}".encode())
+        digest.update(part.rows.astype("<i8").tobytes())
+        digest.update(part.labels.astype("<f4" if part.labels.dtype == np.float32 else "<i8").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,84 @@
+"""The output folder: refused when it holds something, and changed only by a run that came to its end."""
+
+import os
+import shutil
+from pathlib import Path
+
+from .errors import UserError
+
+CHECKPOINTS = "checkpoints"  # resume state; removed on success, never pushed
+STAGING = ".unfinished"
+
+
+def choose(name: str) -> Path:
+    """Return the first free folder `runs/NAME`, `runs/NAME-2`, ..."""
+    base = Path("runs") / name
+    number, folder = 1, base
+    while folder.exists() and any(folder.iterdir()):
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
+
+
+def claim(folder: Path, resume: bool, overwrite: bool) -> None:
+    """Check that a run may write to `folder`, and make it.
+
+    Raises:
+        `UserError`: it is a file, or not empty and neither `resume` nor `overwrite` is given, or `resume` finds
+            nothing to go on from.
+    """
+    if resume and overwrite:
+        raise UserError("--resume continues a run and --overwrite replaces one; give only one of them")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--output_dir {folder} is a file; a folder is needed")
+    held = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    if resume:
+        if "results.json" in held and CHECKPOINTS not in held:
+            raise UserError(f"--resume: the run in {folder} is finished; use --overwrite to do it again")
+        if CHECKPOINTS not in held:
+            raise UserError(f"--resume: {folder} holds no {CHECKPOINTS}/ to go on from; leave --resume out to start")
+    elif held and not overwrite:
+        hint = "--resume continues it, " if CHECKPOINTS in held else ""
+        raise UserError(f"--output_dir {folder} is not empty (it holds {held[0]}); {hint}--overwrite replaces it")
+    folder.mkdir(parents=True, exist_ok=True)
+    if overwrite and (folder / CHECKPOINTS).exists():
+        # Kept until the new run has succeeded: what is there now must survive a failure.
+        os.replace(folder / CHECKPOINTS, _free(folder / f"{CHECKPOINTS}.replaced"))
+
+
+def staging(folder: Path) -> Path:
+    """Return an empty folder inside `folder` to build the result in."""
+    path = folder / STAGING
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    return path
+
+
+def publish(folder: Path, keep_checkpoints: bool = False) -> None:
+    """Move a complete result from staging into its place and remove what it replaces."""
+    new = folder / STAGING
+    names = {path.name for path in new.iterdir()}
+    for path in sorted(new.iterdir()):
+        target = folder / path.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        os.replace(path, target)
+    new.rmdir()
+    kept = {CHECKPOINTS} if keep_checkpoints else set()
+    for path in folder.iterdir():
+        if path.name not in names | kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest complete checkpoint of a run, if it has one."""
+    found = [p for p in (folder / CHECKPOINTS).glob("checkpoint-*") if (p / "trainer_state.json").exists()]
+    return max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+
+
+def _free(path: Path) -> Path:
+    number, candidate = 1, path
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate

@@ -1,0 +1,91 @@
+"""What is added on top of a backbone: specs only, so that naming a head needs no torch.
+
+`reads` says what a head takes from the backbone, and so what is computed once when the backbone is frozen: "pooled"
+(one vector per row), "tokens" (one vector per token) or "native" (whatever the stock class of the checkpoint reads).
+The modules themselves live in `hf_transfer/hub/heads_transfer.py`, because they travel to the Hub with a model.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .errors import UserError
+
+
+def _check_dropout(head, value: float) -> None:
+    if not 0.0 <= value < 1.0:
+        raise UserError(f"{type(head).__name__}.dropout must be in [0, 1), got {value!r}")
+
+
+def _check_positive(head, field: str, value) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(f"{type(head).__name__}.{field} must be an integer of at least 1, got {value!r}")
+
+
+@dataclass(frozen=True)
+class NativeHead:
+    """The classification head of the checkpoint's own stock class: `XForSequenceClassification` for text, the
+    replaced last layer of a timm net for images. Reloads with transformers (and timm) alone."""
+
+    reads: ClassVar[str] = "native"
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """One linear layer on the pooled features; on a frozen backbone this is the linear probe.
+
+    Args:
+        dropout (`float`): probability of zeroing a pooled feature while training.
+    """
+
+    dropout: float = 0.0
+    reads: ClassVar[str] = "pooled"
+
+    def __post_init__(self):
+        _check_dropout(self, self.dropout)
+
+
+@dataclass(frozen=True)
+class MLPHead:
+    """Dense layers with ReLU on the pooled features, then a linear layer.
+
+    Args:
+        hidden_sizes (`tuple[int, ...]`): width of each hidden layer, from the backbone outwards.
+        dropout (`float`): probability of zeroing a hidden unit while training.
+    """
+
+    hidden_sizes: tuple[int, ...] = (256,)
+    dropout: float = 0.1
+    reads: ClassVar[str] = "pooled"
+
+    def __post_init__(self):
+        object.__setattr__(self, "hidden_sizes", tuple(self.hidden_sizes))
+        if not self.hidden_sizes:
+            raise UserError("MLPHead.hidden_sizes needs at least one width; for none use LinearHead")
+        for size in self.hidden_sizes:
+            _check_positive(self, "hidden_sizes", size)
+        _check_dropout(self, self.dropout)
+
+
+@dataclass(frozen=True)
+class LSTMHead:
+    """An LSTM over the token states; the final states of both directions feed a linear layer.
+
+    The backward direction starts at each row's own last token, so padding and batch mates change nothing.
+
+    Args:
+        hidden_size (`int`): units per direction.
+        num_layers (`int`): stacked LSTM layers.
+        dropout (`float`): between the layers and before the linear layer.
+        bidirectional (`bool`): read the tokens in both directions.
+    """
+
+    hidden_size: int = 256
+    num_layers: int = 2
+    dropout: float = 0.2
+    bidirectional: bool = True
+    reads: ClassVar[str] = "tokens"
+
+    def __post_init__(self):
+        _check_positive(self, "hidden_size", self.hidden_size)
+        _check_positive(self, "num_layers", self.num_layers)
+        _check_dropout(self, self.dropout)

@@ -1,0 +1,23 @@
+"""The only code that leaves the user's machine: a flat folder that travels to the Hub with a model.
+
+Importing it registers the classes with the Auto factories, so that a saved model loads without `trust_remote_code`.
+Nothing in here may import `hf_transfer` (a stranger would be told to install an unrelated package of that name) or
+timm (a stranger who loads a text model would be asked for it).
+"""
+
+from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
+
+from .configuration_transfer import TransferImageConfig, TransferTextConfig
+from .modeling_transfer import TransferForImageClassification, TransferForSequenceClassification
+
+AutoConfig.register(TransferTextConfig.model_type, TransferTextConfig, exist_ok=True)
+AutoConfig.register(TransferImageConfig.model_type, TransferImageConfig, exist_ok=True)
+AutoModelForSequenceClassification.register(TransferTextConfig, TransferForSequenceClassification, exist_ok=True)
+AutoModelForImageClassification.register(TransferImageConfig, TransferForImageClassification, exist_ok=True)
+
+__all__ = [
+    "TransferForImageClassification",
+    "TransferForSequenceClassification",
+    "TransferImageConfig",
+    "TransferTextConfig",
+]

@@ -1,0 +1,74 @@
+"""From rows of text or images to batches of tensors."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+
+def encode(backbone, processor, rows, folder: Path | None = None, training: bool = False):
+    """Make a split ready for a model.
+
+    Texts are tokenised once, into an Arrow file under `folder` (in memory without one); images are decoded and
+    transformed when they are asked for.
+
+    Args:
+        rows (`datasets.Dataset`): columns `text`, `text_pair` or `image`, and perhaps `label`.
+        training (`bool`): images are augmented as the backbone says.
+
+    Returns:
+        `datasets.Dataset` with model inputs, `label` when there was one, and for texts the `length` of each row.
+    """
+    if backbone.modality == "image":
+
+        def transform(batch):
+            inputs = backbone.preprocess(batch, processor, training)
+            return {**inputs, "label": batch["label"]} if "label" in batch else inputs
+
+        return rows.with_transform(transform)
+    texts = [name for name in ("text", "text_pair") if name in rows.column_names]
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    return rows.map(
+        lambda batch: backbone.preprocess(batch, processor),
+        batched=True,
+        remove_columns=texts,
+        # Named by content, so that a resumed run finds it and other settings never do.
+        cache_file_name=None if folder is None else str(folder / f"{_name(backbone, rows)}.arrow"),
+        desc="tokenise" if len(rows) > 20_000 else None,
+    )
+
+
+def _name(backbone, rows) -> str:
+    from datasets.fingerprint import Hasher
+
+    return Hasher.hash((repr(backbone), rows._fingerprint))
+
+
+def collator(backbone, processor) -> Callable[[list[dict]], dict[str, torch.Tensor]]:
+    """Return the function that turns encoded rows into a batch: model inputs and, when rows have them, `labels`."""
+    return _ImageCollator() if backbone.modality == "image" else _TextCollator(processor)
+
+
+class _TextCollator:
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+
+    def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        inputs = [{k: v for k, v in row.items() if k not in ("label", "length")} for row in rows]
+        # `pad` on a fast tokenizer warns that `__call__` would be faster; there is no text left to call it on.
+        batch = dict(self.tokenizer.pad(inputs, padding="longest", return_tensors="pt", verbose=False))
+        return batch | _labels(rows)
+
+
+class _ImageCollator:
+    def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        pixels = torch.stack([row["pixel_values"] for row in rows])
+        return {"pixel_values": pixels.contiguous(memory_format=torch.channels_last)} | _labels(rows)
+
+
+def _labels(rows: list[dict]) -> dict[str, torch.Tensor]:
+    if "label" not in rows[0]:
+        return {}
+    labels = torch.as_tensor([row["label"] for row in rows])
+    return {"labels": labels.float() if labels.is_floating_point() else labels.long()}

@@ -1,0 +1,513 @@
+"""How good a model is: `evaluate.Metric` subclasses that need no network and write nothing to disk.
+
+Every metric takes the same two arguments, so any of them can be combined (`evaluate.combine`) and called once:
+
+- `predictions`: class ids of shape `(n,)`, or probabilities of shape `(n, classes)`; several labels per row: 0/1 or
+  probabilities of shape `(n, labels)`; regression: numbers of shape `(n,)`.
+- `references`: class ids `(n,)`; 0/1 of shape `(n, labels)`; numbers `(n,)`.
+
+Each class has one formula, `value`, on arrays. `Metric.compute` reaches it through evaluate's Arrow buffers;
+`compute_metrics`, which runs after every epoch, calls it on the arrays themselves. A metric that is undefined on the
+data (ROC-AUC where one class is absent) is NaN there and left out by `compute_metrics`.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar
+
+import evaluate
+import numpy as np
+from datasets import Features, List, Value
+from sklearn import metrics as sk
+
+from .errors import UserError
+
+SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
+
+# name, greater_is_better: what picks the best epoch and what a result is first judged by
+HEADLINE = {SINGLE: ("accuracy", True), MULTI: ("micro_f1", True), REGRESSION: ("mse", False)}
+
+# log_loss is left to those who ask: it is the `loss` that every result holds
+DEFAULT_METRICS = {
+    SINGLE: ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "matthews_correlation", "roc_auc", "ece"),
+    MULTI: ("micro_f1", "macro_f1", "weighted_f1", "accuracy", "roc_auc", "ece"),
+    REGRESSION: ("mse", "mae", "pearson", "spearman"),
+}
+
+
+class _Metric(evaluate.Metric):
+    """What all metrics share; a subclass says for which labels it is defined and gives `value`."""
+
+    problem_types: ClassVar[tuple[str, ...]] = (SINGLE, MULTI)
+    key: str
+
+    def __init__(self, keep_in_memory: bool = True, **kwargs):
+        super().__init__(keep_in_memory=keep_in_memory, **kwargs)
+        self.info.module_name = self.key  # the prefix that evaluate.combine gives equal keys
+
+    def _info(self) -> evaluate.MetricInfo:
+        number, row = Value("float64"), List(Value("float64"))
+        return evaluate.MetricInfo(
+            description=type(self).__doc__,
+            citation="",
+            inputs_description=__doc__,
+            features=[
+                Features({"predictions": number, "references": number}),
+                Features({"predictions": row, "references": number}),
+                Features({"predictions": row, "references": row}),
+            ],
+        )
+
+    def _build_data_dir(self) -> str:
+        # evaluate makes a cache folder even for what is kept in memory
+        return self._data_dir_root if self.keep_in_memory else super()._build_data_dir()
+
+    def _compute(self, predictions, references) -> dict[str, float]:
+        predictions, references = np.asarray(predictions, np.float64), np.asarray(references, np.float64)
+        if len(predictions) == 0:
+            raise ValueError(f"{self.key} needs at least one row")
+        return {self.key: float(self.value(predictions, references))}
+
+    def value(self, predictions: np.ndarray, references: np.ndarray) -> float:
+        raise NotImplementedError
+
+    def row_terms(self, predictions: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """For a metric that is a sum over rows divided by another: both terms of each row, each of shape `(n,)`. A
+        bootstrap resample then costs two sums. None for every other metric."""
+        return None
+
+    def _ratio(self, predictions, references) -> float:
+        above, below = self.row_terms(predictions, references)
+        return above.sum() / below.sum() if below.sum() else 0.0
+
+
+class Accuracy(_Metric):
+    """Share of rows that are right; with several labels per row, all of them must be."""
+
+    key = "accuracy"
+
+    def row_terms(self, predictions, references):
+        decided = _decided(predictions, references)
+        right = decided == references if references.ndim == 1 else (decided == references).all(axis=1)
+        return right.astype(np.float64), np.ones(len(right))
+
+    def value(self, predictions, references):
+        return self._ratio(predictions, references)
+
+
+class BalancedAccuracy(_Metric):
+    """Mean recall of the classes that occur in the references."""
+
+    key = "balanced_accuracy"
+    problem_types = (SINGLE,)
+
+    def value(self, predictions, references):
+        decided = _decided(predictions, references)
+        # sklearn's balanced_accuracy_score is this and a warning for each predicted class that does not occur
+        return sk.recall_score(references, decided, labels=np.unique(references), average="macro", zero_division=0)
+
+
+class _Averaged(_Metric):
+    """Precision, recall or F1: "macro" is the mean over classes, "weighted" the same weighted by their rows, "micro"
+    counts all decisions together. As in scikit-learn the mean is over classes seen in references or predictions, and
+    a class that is never predicted (or never occurs) counts as 0."""
+
+    averages: ClassVar[tuple[str, ...]] = ("macro", "micro", "weighted")
+    base: ClassVar[str]
+
+    def __init__(self, average: str = "macro", **kwargs):
+        if average not in self.averages:
+            raise UserError(f"{type(self).__name__}.average is {average!r}, allowed: {', '.join(self.averages)}")
+        self.average, self.key = average, f"{average}_{self.base}"
+        super().__init__(**kwargs)
+
+    def row_terms(self, predictions, references):
+        if self.average != "micro":
+            return None
+        decided = _decided(predictions, references)
+        if references.ndim == 1:
+            hits, ones = (decided == references).astype(np.float64), np.ones(len(references))
+            return self._terms(hits, ones, ones)
+        return self._terms((decided * references).sum(axis=1), decided.sum(axis=1), references.sum(axis=1))
+
+    def value(self, predictions, references):
+        if self.average == "micro":
+            return self._ratio(predictions, references)
+        decided = _decided(predictions, references)
+        scores = sk.precision_recall_fscore_support(
+            *_sklearn_view(references, decided), average=self.average, zero_division=0, **_sklearn_labels(references)
+        )
+        return scores[self.position]
+
+
+class Precision(_Averaged):
+    """Of what was predicted as a class, the share that is."""
+
+    base, position = "precision", 0
+
+    @staticmethod
+    def _terms(hits, predicted, actual):
+        return hits, predicted
+
+
+class Recall(_Averaged):
+    """Of what is a class, the share that was found."""
+
+    base, position = "recall", 1
+
+    @staticmethod
+    def _terms(hits, predicted, actual):
+        return hits, actual
+
+
+class F1(_Averaged):
+    """Harmonic mean of precision and recall."""
+
+    base, position = "f1", 2
+
+    @staticmethod
+    def _terms(hits, predicted, actual):
+        return 2 * hits, predicted + actual
+
+
+class MatthewsCorrelation(_Metric):
+    """Correlation of predicted and true classes, -1 to 1; 0 where either is constant."""
+
+    key = "matthews_correlation"
+    problem_types = (SINGLE,)
+
+    def value(self, predictions, references):
+        return sk.matthews_corrcoef(references, _decided(predictions, references))
+
+
+class RocAuc(_Metric):
+    """Area under the ROC curve, from probabilities: of class 1 for two classes, else the mean over one-against-rest
+    curves; with several labels the mean over labels. Undefined where a class or a label has only one kind of row."""
+
+    key = "roc_auc"
+
+    def value(self, predictions, references):
+        if references.ndim == 2:
+            both = (references.min(axis=0) < references.max(axis=0)).all()
+            return sk.roc_auc_score(references, predictions, average="macro") if both else np.nan
+        classes = np.unique(references)
+        if predictions.ndim == 2 and predictions.shape[1] > 2:
+            if len(classes) < predictions.shape[1]:
+                return np.nan
+            return sk.roc_auc_score(references, predictions, multi_class="ovr", average="macro")
+        positive = predictions if predictions.ndim == 1 else predictions[:, 1]
+        return sk.roc_auc_score(references, positive) if len(classes) == 2 else np.nan
+
+
+class LogLoss(_Metric):
+    """Mean negative log likelihood (nats) of the true class; with several labels the mean over rows and labels."""
+
+    key = "log_loss"
+
+    def value(self, predictions, references):
+        if references.ndim == 2:
+            return sk.log_loss(references.ravel(), predictions.ravel(), labels=[0, 1])
+        return sk.log_loss(references, predictions, labels=range(_both_columns(predictions).shape[1]))
+
+
+class ExpectedCalibrationError(_Metric):
+    """Mean distance between confidence and accuracy over equally wide bins of the predicted class's probability,
+    weighted by their rows (Guo et al. 2017, https://arxiv.org/abs/1706.04599). With several labels every label of
+    every row is one decision, its confidence max(p, 1 - p).
+
+    Args:
+        n_bins (`int`): bins over (0, 1], each open below and closed above.
+    """
+
+    key = "ece"
+
+    def __init__(self, n_bins: int = 15, **kwargs):
+        if not isinstance(n_bins, int) or isinstance(n_bins, bool) or n_bins < 1:
+            raise UserError(f"ExpectedCalibrationError.n_bins is {n_bins!r}, allowed: an integer of at least 1")
+        self.n_bins = n_bins
+        super().__init__(**kwargs)
+
+    def value(self, predictions, references):
+        if references.ndim == 2:
+            predictions, references = predictions.ravel(), references.ravel()
+        scores = _both_columns(predictions)
+        confidence, right = scores.max(axis=1), _decided(scores, references) == references
+        bins = np.clip(np.ceil(confidence * self.n_bins).astype(int) - 1, 0, self.n_bins - 1)
+        return np.abs(np.bincount(bins, weights=right - confidence)).sum() / len(right)
+
+
+class MSE(_Metric):
+    """Mean squared error, in squared units of the target."""
+
+    key = "mse"
+    problem_types = (REGRESSION,)
+
+    def row_terms(self, predictions, references):
+        return (predictions - references) ** 2, np.ones(len(references))
+
+    def value(self, predictions, references):
+        return self._ratio(predictions, references)
+
+
+class MAE(_Metric):
+    """Mean absolute error, in units of the target."""
+
+    key = "mae"
+    problem_types = (REGRESSION,)
+
+    def row_terms(self, predictions, references):
+        return np.abs(predictions - references), np.ones(len(references))
+
+    def value(self, predictions, references):
+        return self._ratio(predictions, references)
+
+
+class Pearson(_Metric):
+    """Linear correlation; undefined where predictions or references are constant."""
+
+    key = "pearson"
+    problem_types = (REGRESSION,)
+
+    def value(self, predictions, references):
+        if np.ptp(predictions) == 0 or np.ptp(references) == 0:
+            return np.nan
+        return np.corrcoef(predictions, references)[0, 1]
+
+
+class Spearman(Pearson):
+    """Correlation of ranks, equal values sharing their mean rank; undefined where either side is constant."""
+
+    key = "spearman"
+
+    def value(self, predictions, references):
+        return super().value(_ranks(predictions), _ranks(references))
+
+
+METRICS = {
+    "accuracy": Accuracy,
+    "balanced_accuracy": BalancedAccuracy,
+    **{
+        f"{average}_{metric.base}": partial(metric, average)
+        for metric in (Precision, Recall, F1)
+        for average in _Averaged.averages
+    },
+    "matthews_correlation": MatthewsCorrelation,
+    "roc_auc": RocAuc,
+    "log_loss": LogLoss,
+    "ece": ExpectedCalibrationError,
+    "mse": MSE,
+    "mae": MAE,
+    "pearson": Pearson,
+    "spearman": Spearman,
+}
+
+
+def metric_names(problem_type: str, names: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The metrics of a recipe: its own, or the default ones; the headline is always among them and first.
+
+    Raises:
+        `UserError`: a name is unknown or not defined for `problem_type`.
+    """
+    allowed = [
+        name for name, metric in METRICS.items() if problem_type in getattr(metric, "func", metric).problem_types
+    ]
+    for name in names or ():
+        if name not in allowed:
+            raise UserError(f"metrics: {name!r} is not defined for {problem_type}, allowed: {', '.join(allowed)}")
+    headline = HEADLINE[problem_type][0]
+    return tuple(dict.fromkeys((headline, *(DEFAULT_METRICS[problem_type] if names is None else names))))
+
+
+def probabilities(logits: np.ndarray, problem_type: str) -> np.ndarray:
+    """What the model says, in float64: softmax over classes, sigmoid of each label, or the regression value itself.
+
+    Args:
+        logits (`np.ndarray` of shape `(n, num_labels)`): for regression also `(n,)`.
+
+    Returns:
+        `np.ndarray` of shape `(n, num_labels)`; for regression `(n,)`.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    if problem_type == REGRESSION:
+        return logits.reshape(len(logits))
+    if problem_type == MULTI:
+        return np.exp(-np.logaddexp(0.0, -logits))
+    return np.exp(_log_softmax(logits))
+
+
+def decide(probabilities: np.ndarray, problem_type: str) -> np.ndarray:
+    """The answer for each row: the most probable class (the first of equals), 1 for each label more probable than
+    not, or the regression value."""
+    if problem_type == REGRESSION:
+        return probabilities
+    if problem_type == MULTI:
+        return (probabilities > 0.5).astype(np.int64)
+    return probabilities.argmax(axis=1)
+
+
+def compute_metrics(
+    logits: np.ndarray, labels: np.ndarray, problem_type: str, names: Sequence[str] | None = None
+) -> dict[str, float]:
+    """Metrics of one split, the headline first, and its `loss`: mean cross-entropy (nats), mean binary cross-entropy
+    over rows and labels, or mean squared error, without class weights or other terms of the objective.
+
+    Args:
+        logits (`np.ndarray` of shape `(n, num_labels)`): for regression also `(n,)`.
+        labels (`np.ndarray`): class ids `(n,)`, 0/1 `(n, num_labels)`, or numbers `(n,)`.
+        problem_type (`str`): a key of `HEADLINE`.
+        names (`Sequence[str]`): keys of `METRICS`; none takes `DEFAULT_METRICS`. The headline is always computed.
+
+    Returns:
+        `dict[str, float]`: without the metrics that are undefined on these rows.
+
+    Raises:
+        `UserError`: a metric is not defined for `problem_type`, or the logits are not finite (training diverged).
+        `ValueError`: shapes do not fit, or a class id is out of range.
+    """
+    wanted = metric_names(problem_type, names)
+    logits, labels = _checked(logits, labels, problem_type)
+    predictions = probabilities(logits, problem_type)
+    values: dict[str, float] = {}
+    for name in wanted:
+        values.update(METRICS[name]()._compute(predictions, labels))
+    values["loss"] = _loss(logits, labels, problem_type)
+    return {name: value for name, value in values.items() if not np.isnan(value)}
+
+
+def per_class(logits: np.ndarray, labels: np.ndarray, problem_type: str, class_names: Sequence[str]) -> list[dict]:
+    """Precision, recall, F1 and support (rows) of each class or label, in the order of the ids; [] for regression."""
+    if problem_type == REGRESSION:
+        return []
+    logits, labels = _checked(logits, labels, problem_type)
+    if len(class_names) != logits.shape[1]:
+        raise ValueError(f"{len(class_names)} class names for logits of shape {logits.shape}")
+    decided = _decided(probabilities(logits, problem_type), labels)
+    ids = {"labels": range(logits.shape[1]), **_sklearn_labels(labels)}
+    columns = sk.precision_recall_fscore_support(*_sklearn_view(labels, decided), average=None, zero_division=0, **ids)
+    return [
+        {"name": str(name), "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+        for name, p, r, f, n in zip(class_names, *columns, strict=True)
+    ]
+
+
+def bootstrap_ci(
+    logits: np.ndarray, labels: np.ndarray, problem_type: str, name: str, n_resamples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """95% percentile bootstrap interval of a metric over the rows of a split (Efron 1979): how far the number could
+    move with other test rows of the same kind. It says nothing about another training seed.
+
+    Args:
+        name (`str`): a key of `METRICS`.
+        n_resamples (`int`): rows are drawn with replacement this many times.
+        seed (`int`): of the draws; the same arguments give the same interval.
+
+    Returns:
+        `tuple[float, float]`: 2.5th and 97.5th percentile over the resamples on which the metric is defined.
+
+    Raises:
+        `UserError`: the metric is not defined for `problem_type`.
+        `ValueError`: the metric is undefined on these rows.
+    """
+    metric_names(problem_type, [name])
+    metric = METRICS[name]()
+    logits, labels = _checked(logits, labels, problem_type)
+    predictions = probabilities(logits, problem_type)
+    if np.isnan(metric.value(predictions, labels)):
+        raise ValueError(f"{name} is undefined on these {len(labels)} rows, so it has no interval")
+    terms = metric.row_terms(predictions, labels)
+    rng = np.random.default_rng(seed)
+    values = np.empty(n_resamples)
+    for i in range(n_resamples):
+        rows = rng.integers(0, len(labels), len(labels))
+        if terms is None:
+            values[i] = metric.value(predictions[rows], labels[rows])
+        else:
+            below = terms[1][rows].sum()
+            values[i] = terms[0][rows].sum() / below if below else 0.0
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def majority_baseline(train_labels: np.ndarray, test_labels: np.ndarray, problem_type: str) -> float:
+    """The headline metric on test of a model that has seen no input: it always answers the most frequent train class
+    (the smallest id of equals), the labels that more than half of the train rows have, or the train mean."""
+    train, test = np.asarray(train_labels, np.float64), np.asarray(test_labels, np.float64)
+    if problem_type == SINGLE:
+        answer = np.bincount(train.astype(np.int64)).argmax()
+    elif problem_type == MULTI:
+        answer = train.mean(axis=0) > 0.5
+    else:
+        train, test = train.reshape(len(train)), test.reshape(len(test))
+        answer = train.mean()
+    name = HEADLINE[problem_type][0]
+    return METRICS[name]()._compute(np.broadcast_to(answer, test.shape), test)[name]
+
+
+def _checked(logits, labels, problem_type: str) -> tuple[np.ndarray, np.ndarray]:
+    """Float64 arrays of the shapes that `compute_metrics` documents, regression as `(n,)`."""
+    logits, labels = np.asarray(logits, np.float64), np.asarray(labels, np.float64)
+    if problem_type == REGRESSION:
+        logits, labels = logits.reshape(len(logits), -1), labels.reshape(len(labels), -1)
+        fits = logits.shape == labels.shape and logits.shape[1] == 1
+        logits, labels = logits.reshape(-1), labels.reshape(-1)
+    elif problem_type == MULTI:
+        fits = logits.ndim == 2 and logits.shape == labels.shape
+    else:
+        fits = logits.ndim == 2 and labels.shape == logits.shape[:1]
+    if not fits or len(logits) == 0:
+        raise ValueError(f"logits of shape {logits.shape} do not fit labels of shape {labels.shape} ({problem_type})")
+    if problem_type == SINGLE and not (labels.min() >= 0 and labels.max() < logits.shape[1]):
+        raise ValueError(f"class ids go from {labels.min():g} to {labels.max():g}, but there are {logits.shape[1]}")
+    broken = ~np.isfinite(logits.reshape(len(logits), -1)).all(axis=1)
+    if broken.any():
+        raise UserError(
+            f"the model's outputs are not finite in {broken.sum()} of {len(broken)} rows: training has diverged; "
+            "a lower learning_rate usually helps"
+        )
+    return logits, labels
+
+
+def _loss(logits: np.ndarray, labels: np.ndarray, problem_type: str) -> float:
+    if problem_type == REGRESSION:
+        return float(MSE().value(logits, labels))
+    if problem_type == MULTI:
+        return float((np.logaddexp(0.0, logits) - labels * logits).mean())
+    return float(-_log_softmax(logits)[np.arange(len(labels)), labels.astype(np.int64)].mean())
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _decided(predictions: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Class ids or 0/1 rows, whether `predictions` are those already or probabilities."""
+    if references.ndim == 2:
+        return decide(predictions, MULTI)
+    if predictions.ndim == 2:
+        return decide(predictions, SINGLE)
+    if (predictions != np.floor(predictions)).any():
+        raise ValueError("predictions must be class ids (whole numbers) or one row of probabilities per example")
+    return predictions
+
+
+def _both_columns(predictions: np.ndarray) -> np.ndarray:
+    """Probabilities of class 1 `(n,)` become those of both classes `(n, 2)`."""
+    if predictions.ndim == 1 and not ((predictions >= 0.0) & (predictions <= 1.0)).all():
+        raise ValueError("predictions must be probabilities: of class 1, or one row of them per example")
+    return np.stack([1.0 - predictions, predictions], axis=1) if predictions.ndim == 1 else predictions
+
+
+def _sklearn_view(references: np.ndarray, decided: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn takes one column of 0/1 for two classes, so a single label goes in flat (see `_sklearn_labels`)."""
+    single = references.ndim == 2 and references.shape[1] == 1
+    return (references.ravel(), decided.ravel()) if single else (references, decided)
+
+
+def _sklearn_labels(references: np.ndarray) -> dict:
+    return {"labels": [1]} if references.ndim == 2 and references.shape[1] == 1 else {}
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]

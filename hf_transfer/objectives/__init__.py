@@ -1,0 +1,5 @@
+"""What is minimised."""
+
+from .supervised import Supervised
+
+__all__ = ["Supervised"]

@@ -1,0 +1,243 @@
+"""A finished model, loaded to predict and to be measured: what is reported is what this gives."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about one row.
+
+    Args:
+        label (`str`, `tuple[str, ...]` or `float`): the class; the classes above one half (several labels); the value.
+        confidence (`float`, *optional*): probability of the class; of the least certain decision for several labels.
+        probabilities (`dict[str, float]`): by class name; empty for regression.
+    """
+
+    label: str | tuple[str, ...] | float
+    confidence: float | None
+    probabilities: dict[str, float]
+
+
+class Predictor:
+    """A model folder that a run left behind, ready to predict.
+
+    Args:
+        folder (`Path`): holds `config.json`, weights, tokenizer or image settings, and `recipe.json`.
+
+    Raises:
+        `UserError`: the folder is not a finished run, or weights are missing.
+    """
+
+    def __init__(self, folder: Path):
+        import torch
+
+        from .data import Labels
+        from .inputs import collator
+        from .recipe import recipe_from_dict
+
+        self.folder = folder
+        recipe_file = folder / "recipe.json"
+        if not recipe_file.exists():
+            raise UserError(f"{folder} is not a finished run: it holds no recipe.json")
+        self.recipe = recipe_from_dict(json.loads(recipe_file.read_text(encoding="utf-8")))
+        self.backbone = self.recipe.backbone
+        self.model = load_saved_model(folder, self.backbone.modality)
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        config = self.model.config
+        names = tuple(config.id2label[number] for number in range(config.num_labels))
+        self.labels = Labels(config.problem_type, names, None)
+        self.processor = self._processor()
+        self.collate = collator(self.backbone, self.processor)
+
+    def _processor(self):
+        from transformers import AutoTokenizer, TimmWrapperImageProcessor
+
+        if self.backbone.modality == "text":
+            return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+        config = self.model.config
+        return TimmWrapperImageProcessor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)
+
+    def logits(self, rows, description: str | None = None):
+        """Return logits, a `np.ndarray` of shape `(rows, num_labels)`, for a `datasets.Dataset` of raw rows."""
+        from .inference import predict_logits
+        from .inputs import encode
+
+        encoded = encode(self.backbone, self.processor, rows)
+        return predict_logits(self.model, encoded, self.collate, description)
+
+    def predict(self, inputs: Sequence) -> list[Prediction]:
+        """Predict texts (`str`, or a pair of them) or images (`PIL.Image` or a file's path), in the order given.
+
+        Raises:
+            `UserError`: an input is of another kind, or an image file cannot be read.
+        """
+        if isinstance(inputs, str | os.PathLike):
+            raise UserError("predict takes a list; for one input write predict([input])")
+        if not len(inputs):
+            return []
+        return self._predictions(self.logits(self._rows(list(inputs))))
+
+    def _rows(self, inputs: list):
+        from datasets import Dataset, Features, Image
+
+        if self.backbone.modality == "image":
+            images = [str(item) if isinstance(item, os.PathLike) else item for item in inputs]
+            for path in images:
+                if isinstance(path, str) and not Path(path).is_file():
+                    raise UserError(f"image {path!r} does not exist")
+            return Dataset.from_dict({"image": images}, features=Features({"image": Image()}))
+        if all(isinstance(item, str) for item in inputs):
+            return Dataset.from_dict({"text": inputs})
+        if all(isinstance(item, tuple | list) and len(item) == 2 for item in inputs):
+            first, second = zip(*inputs, strict=True)
+            return Dataset.from_dict({"text": list(first), "text_pair": list(second)})
+        wrong = next(item for item in inputs if not isinstance(item, str))
+        raise UserError(f"this model reads texts or pairs of texts; found a {type(wrong).__name__}")
+
+    def _predictions(self, logits) -> list[Prediction]:
+        from .metrics import probabilities
+
+        kind, names = self.labels.problem_type, self.labels.names
+        if kind == "regression":
+            return [Prediction(float(value), None, {}) for value in logits[:, 0]]
+        results = []
+        for row in probabilities(logits, kind):
+            shares = {name: float(share) for name, share in zip(names, row, strict=True)}
+            if kind == "multi_label_classification":
+                label = tuple(name for name, share in shares.items() if share > 0.5)
+                confidence = min(max(share, 1 - share) for share in shares.values())
+            else:
+                label = max(shares, key=shares.get)
+                confidence = shares[label]
+            results.append(Prediction(label, confidence, shares))
+        return results
+
+    def predict_file(self, source: str | os.PathLike, output: str | os.PathLike, **reading) -> int:
+        """Predict every row of a table, or every image under a folder, and write a CSV.
+
+        The input's own columns are kept; added are `label`, `confidence` and one `prob_<label>` column per class (for
+        regression, `prediction`). The file appears under its name only when it is whole.
+
+        Args:
+            reading: `sep`, `header` and `encoding` of a table.
+
+        Returns:
+            `int`: the number of rows.
+        """
+        from .data import read_inputs
+
+        output = Path(output)
+        if output.is_dir() or not output.parent.is_dir():
+            raise UserError(f"--output {output} must be a file in a folder that exists")
+        settings = self._table_settings(source) | reading
+        frame, rows = read_inputs(source, kind=self.backbone.modality, columns=self.columns, **settings)
+        results = self._predictions(self.logits(rows, "predict")) if len(rows) else []
+        frame = frame.reset_index(drop=True)
+        for name, values in self._columns(results).items():
+            frame[self._free_name(name, frame.columns)] = values
+        partial = output.with_name(f".{output.name}.partial")
+        frame.to_csv(partial, index=False)
+        os.replace(partial, output)
+        return len(frame)
+
+    def _table_settings(self, source) -> dict:
+        """How the training table was written, for an input of the same kind of file."""
+        data = self.recipe.data
+        if Path(source).suffix.lower() != Path(str(data.train)).suffix.lower():
+            return {}
+        return {"sep": data.sep, "header": data.header, "encoding": data.encoding}
+
+    @property
+    def columns(self) -> dict:
+        """The column names this model was trained on."""
+        data = self.recipe.data
+        names = ("text", "text_pair", "label") if self.backbone.modality == "text" else ("image", "label")
+        return {name: getattr(data, name) for name in names if getattr(data, name) is not None}
+
+    def _columns(self, results: list[Prediction]) -> dict[str, list]:
+        if self.labels.problem_type == "regression":
+            return {"prediction": [result.label for result in results]}
+        separator = self.recipe.data.label_separator or ","
+        labels = [r.label if isinstance(r.label, str) else separator.join(r.label) for r in results]
+        columns = {"label": labels, "confidence": [result.confidence for result in results]}
+        for name in self.labels.names:
+            columns[f"prob_{name}"] = [result.probabilities[name] for result in results]
+        return columns
+
+    @staticmethod
+    def _free_name(name: str, taken) -> str:
+        # An input file that is labelled already keeps its own column.
+        return name if name not in taken else f"predicted_{name}"
+
+    def evaluate_file(self, source: str | os.PathLike, **overrides) -> dict[str, float]:
+        """Measure on labelled rows; labels are matched by name.
+
+        Args:
+            overrides: fields of the recipe's data, such as `text="body"` or `label="stars"`.
+
+        Returns:
+            `dict[str, float]`: the recipe's metrics, and `loss`.
+
+        Raises:
+            `UserError`: a label that the model does not know, with its row.
+        """
+        from dataclasses import replace
+
+        import numpy as np
+
+        from .data import load_labelled
+        from .metrics import compute_metrics
+
+        data = replace(self.recipe.data, **overrides)
+        columns = {
+            **self.columns,
+            **{k: v for k, v in overrides.items() if k in ("text", "text_pair", "image", "label")},
+        }
+        rows = load_labelled(data, source, self.labels, columns)
+        labels = np.asarray(rows["label"])
+        logits = self.logits(rows.remove_columns("label"), "evaluate")
+        return compute_metrics(logits, labels, self.labels.problem_type, self.recipe.metrics)
+
+
+def load_saved_model(folder: Path, modality: str):
+    """Load a saved model in its saved precision, refusing missing or unexpected weights.
+
+    Raises:
+        `UserError`: a weight is missing, unexpected or of another shape; the first one is named.
+    """
+    from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
+
+    from . import hub  # noqa: F401  registers our classes, so no code from the folder is run
+    from .backbones.checkpoint import quiet
+
+    auto = AutoModelForImageClassification if modality == "image" else AutoModelForSequenceClassification
+    try:
+        with quiet():
+            model, info = auto.from_pretrained(folder, output_loading_info=True, trust_remote_code=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if info[kind]:
+            raise UserError(
+                f"{folder}: the weights do not fit the model, {kind.replace('_', ' ')}: {sorted(info[kind])[0]}"
+            )
+    return model.eval()
+
+
+def load(folder: str | os.PathLike) -> Predictor:
+    """Load a model that [`run`] left in `folder`.
+
+    Example:
+        >>> load("out/").predict(["WINNER! Claim your prize now"])[0].label
+        'spam'
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise UserError(f"{path} is not a folder; give the output_dir of a finished run")
+    return Predictor(path)

@@ -1,0 +1,54 @@
+"""What a run says before it starts, and what it measures on the model it saved."""
+
+import numpy as np
+
+from .metrics import bootstrap_ci, compute_metrics, majority_baseline, per_class
+
+
+def describe(name: str | None, recipe, splits, parameters: dict[str, int]) -> list[str]:
+    """Return the lines that tell what is about to be trained, on what."""
+    labels = splits.labels
+    names = ", ".join(labels.names[:8]) + (", ..." if len(labels.names) > 8 else "")
+    head, strategy = type(recipe.head).__name__, type(recipe.strategy).__name__
+    sizes = ", ".join(f"{len(getattr(splits, split))} {split}" for split in ("train", "validation", "test"))
+    return [
+        f"{name or 'recipe'}: {recipe.summary}",
+        f"  backbone   {recipe.backbone.checkpoint}",
+        f"  head       {head}, {strategy}; {parameters['trainable']:,} of {parameters['total']:,} parameters train",
+        f"  labels     {labels.problem_type}: {names}",
+        f"  rows       {sizes}",
+        *(f"  note       {note}" for note in splits.notes),
+    ]
+
+
+def measure(predictor, splits, metrics, headline: tuple[str, bool]) -> dict:
+    """Measure a saved and reloaded model: what is reported is what a stranger gets."""
+    kind = splits.labels.problem_type
+    name = headline[0]
+    scores = {}
+    for split in ("validation", "test"):
+        rows = getattr(splits, split)
+        truth = np.asarray(rows["label"])
+        logits = predictor.logits(rows.remove_columns("label"), f"evaluate, {split}")
+        scores[split] = compute_metrics(logits, truth, kind, metrics)
+        intervals = bootstrap_ci(logits, truth, kind, name)
+        scores[f"{split}_ci95"] = list(intervals)
+    return {
+        "headline": {"name": name, "value": scores["test"][name], "ci95": scores["test_ci95"]},
+        "metrics": {"validation": scores["validation"], "test": scores["test"]},
+        "validation_ci95": scores["validation_ci95"],
+        "per_class": per_class(logits, truth, kind, splits.labels.names),
+        "baselines": {"majority_class": majority_baseline(np.asarray(splits.train["label"]), truth, kind)},
+    }
+
+
+def loading_snippet(model, backbone) -> str:
+    """Return the Python lines that load the model from the Hub without this package."""
+    task = "image-classification" if backbone.modality == "image" else "text-classification"
+    remote = ", trust_remote_code=True" if model.config.model_type.startswith("transfer_") else ""
+    example = '"photo.jpg"' if backbone.modality == "image" else '"a text", truncation=True'
+    return (
+        "from transformers import pipeline\n\n"
+        f'classify = pipeline("{task}", model="MODEL"{remote})  # MODEL: a folder or Hub id\n'
+        f"classify({example})"
+    )

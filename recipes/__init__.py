@@ -1,0 +1,1 @@
+"""Recipes: a file's path is its name, and the folder is the registry."""

@@ -1,0 +1,1 @@
+"""Recipes for text classification and regression."""

@@ -1,0 +1,1 @@
+"""Recipes for image classification and regression."""

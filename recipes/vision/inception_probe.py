@@ -1,0 +1,16 @@
+"""Food-101 with a linear layer on a frozen Inception-v3.
+
+accelerate launch scripts/run_recipe.py vision/inception_probe
+"""
+
+from hf_transfer import FrozenFeatures, ImageBackbone, ImageClassification, LinearHead, Recipe
+
+RECIPE = Recipe(
+    summary="linear layer on frozen Inception-v3 features",
+    # Its second half is named validation and is what papers report, so it is the test.
+    data=ImageClassification("ethz/food101", image="image", label="label", validation=0.1, test="validation"),
+    backbone=ImageBackbone("timm/inception_v3.tv_in1k"),  # 299 pixels, as it was trained
+    head=LinearHead(),
+    strategy=FrozenFeatures(),
+    training=dict(learning_rate=1e-3, num_train_epochs=15, per_device_train_batch_size=64, weight_decay=0.01),
+)

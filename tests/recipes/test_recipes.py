@@ -1,0 +1,120 @@
+"""Every shipped recipe, without running it; two steps of each are run elsewhere."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hf_transfer import Recipe, flags
+from hf_transfer.recipe import list_recipes, load_recipe, recipe_from_dict, recipe_to_dict
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = {
+    path.relative_to(ROOT / "recipes").with_suffix("").as_posix(): path
+    for path in sorted((ROOT / "recipes").glob("*/*.py"))
+    if path.name != "__init__.py"
+}
+# kind of head, of strategy, and what else makes the recipe what its name says
+TABLE = {
+    "text/linear_probe": ("LinearHead", "FrozenFeatures", {}),
+    "text/mlp_frozen": ("MLPHead", "FrozenFeatures", {}),
+    "text/lstm_frozen": ("LSTMHead", "FrozenFeatures", {"head.num_layers": 2, "head.bidirectional": True}),
+    "text/lstm_full": ("LSTMHead", "FullFineTune", {"head.num_layers": 2, "head.bidirectional": True}),
+    "text/lstm_embeddings": ("LSTMHead", "FullFineTune", {"backbone.embeddings_only": True}),
+    "text/full_finetune": ("NativeHead", "FullFineTune", {}),
+    "text/chinese_full": ("NativeHead", "FullFineTune", {}),
+    "vision/linear_probe": ("LinearHead", "FrozenFeatures", {}),
+    "vision/full_finetune": ("NativeHead", "FullFineTune", {"data.train": "uoft-cs/cifar10"}),
+    "vision/resnet50_head": ("NativeHead", "FrozenFeatures", {}),
+    "vision/vgg16_mlp": ("MLPHead", "FrozenFeatures", {"head.hidden_sizes": (1024, 512)}),
+    "vision/inception_probe": ("LinearHead", "FrozenFeatures", {}),
+}
+NETS = {
+    "vision/full_finetune": "timm/resnet18.",
+    "vision/resnet50_head": "timm/resnet50.",
+    "vision/vgg16_mlp": "timm/vgg16.",
+    "vision/inception_probe": "timm/inception_v3.",
+}
+
+
+def test_the_recipes_are_those_of_the_table():
+    assert set(TABLE) <= set(FILES)
+    assert set(FILES) == set(list_recipes())
+
+
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_a_recipe_is_what_its_name_says(name):
+    recipe = load_recipe(name)
+    head, strategy, values = TABLE[name]
+    assert (type(recipe.head).__name__, type(recipe.strategy).__name__) == (head, strategy)
+    found = {flag.name: flag.default for flag in flags.recipe_flags(recipe).values()}
+    assert {key: found[key] for key in values} == values
+    assert recipe.backbone.checkpoint.startswith(NETS.get(name, ""))
+
+
+def test_the_sgd_recipe_has_momentum():
+    training = load_recipe("vision/resnet50_head").training
+    assert (training["optim"], training["optim_args"]) == ("sgd", "momentum=0.9")
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_recipe_is_complete(name):
+    recipe = load_recipe(name)
+    assert isinstance(recipe, Recipe)
+    flags.check_training(recipe.training, where=name)
+    assert {"learning_rate", "num_train_epochs", "per_device_train_batch_size"} <= set(recipe.training)
+    # Real defaults: an organisation and a name for both, and all three splits stated.
+    assert recipe.backbone.checkpoint.count("/") == recipe.data.train.count("/") == 1
+    assert recipe.data.validation is not None and recipe.data.test is not None
+    assert recipe.summary == recipe.summary.strip() and len(recipe.summary) <= 100
+    assert recipe_from_dict(json.loads(json.dumps(recipe_to_dict(recipe)))) == recipe
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_the_training_fields_build_the_class(name, tmp_path):
+    from transformers import TrainingArguments
+
+    training = load_recipe(name).training
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, **training)
+    assert arguments.learning_rate == training["learning_rate"]
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_recipe_is_short_and_says_how_to_launch_it(name):
+    source = FILES[name].read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 24
+    assert f"accelerate launch scripts/run_recipe.py {name}\n" in ast.get_docstring(ast.parse(source)) + "\n"
+
+
+def test_recipes_load_without_anything_heavy(tmp_path):
+    code = (
+        "import sys; from hf_transfer.recipe import list_recipes; print(len(list_recipes()),"
+        "[name for name in ('torch', 'transformers', 'datasets', 'pandas', 'numpy', 'timm') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split(" ", 1) == [str(len(FILES)), "[]\n"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "recipes/accelerate_configs").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_an_accelerate_config_is_one_accelerate_reads(path):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    # With MULTI_CPU, or --cpu and two processes, the launcher quietly starts one.
+    assert content["distributed_type"] in ("NO", "MULTI_GPU")
+    assert content["num_processes"] == 1 or content["distributed_type"] == "MULTI_GPU"
+    assert content["mixed_precision"] == ("bf16" if path.stem.endswith("bf16") else "no")
+    config = load_config_from_file(str(path))
+    assert config.num_processes == content["num_processes"]
+
+
+def test_the_accelerate_configs_were_found():
+    names = {path.stem for path in (ROOT / "recipes/accelerate_configs").glob("*")}
+    assert names == {"single_gpu", "single_gpu_bf16", "multi_gpu", "multi_gpu_bf16"}
