@@ -26,7 +26,7 @@ _WHERE = {
     "list_recipes": "hf_transfer.recipe",
     "load": "hf_transfer.predictor",
     "load_recipe": "hf_transfer.recipe",
-    "run": "hf_transfer.run",
+    "run": "hf_transfer.runner",
 }
 
 __all__ = sorted(_WHERE)

@@ -1,6 +1,7 @@
 """`TrainingArguments` from four sources: default < backbone's kind < recipe < command line."""
 
 from collections.abc import Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ DEFAULTS: dict[str, Any] = dict(
 )
 LOWER_IS_BETTER = ("loss", "mse", "mae", "log_loss", "ece")
 # The collators choose columns; the image column must reach them (huggingface/transformers#17894).
+# TrainingArguments takes any number here; a wrong one would fail deep inside torch, or as a division by zero.
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(
+        ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), (1, float("inf"))
+    ),
+    **dict.fromkeys(("learning_rate", "weight_decay", "dataloader_num_workers"), (0, float("inf"))),
+    **dict.fromkeys(("seed", "data_seed"), (0, 2**32 - 1)),
+    "label_smoothing_factor": (0, 1),
+}
 FIXED: dict[str, Any] = dict(remove_unused_columns=False, label_names=["labels"], disable_tqdm=True)
 
 
@@ -33,10 +43,12 @@ def build_arguments(checkpoints: Path, modality: str, recipe: Mapping, overrides
         recipe (`Mapping`), overrides (`Mapping`): fields of `TrainingArguments`; `overrides` win.
 
     Raises:
-        `UserError`: a field that does not exist, or values that do not go together.
+        `UserError`: a field that does not exist, a value out of range, values that do not go together, or an
+            optimizer or a reporter whose package is not installed.
     """
     import torch
     from transformers import TrainingArguments
+    from transformers.integrations import get_reporting_integration_callbacks
 
     values = dict(DEFAULTS)
     if modality == "text":
@@ -52,7 +64,41 @@ def build_arguments(checkpoints: Path, modality: str, recipe: Mapping, overrides
         values["load_best_model_at_end"] = asked.get("load_best_model_at_end", False)
     if "metric_for_best_model" in asked and "greater_is_better" not in asked:
         values["greater_is_better"] = asked["metric_for_best_model"].removeprefix("eval_") not in LOWER_IS_BETTER
+    _check_ranges(values)
+    with _told_in_one_line(ValueError, TypeError, ImportError, OSError):
+        args = TrainingArguments(output_dir=str(checkpoints), **values, **FIXED)
+    with _told_in_one_line(ValueError, TypeError, ImportError):
+        _try_optimizer(args)
+    with _told_in_one_line(ValueError, ImportError, RuntimeError):
+        for reporter in get_reporting_integration_callbacks(args.report_to):
+            reporter()  # says which package it misses
+    return args
+
+
+def _check_ranges(values: Mapping) -> None:
+    for name, (least, most) in RANGES.items():
+        value = values.get(name)
+        if isinstance(value, int | float) and not least <= value <= most:
+            allowed = f"{least} or more" if most == float("inf") else f"{least} to {most}"
+            raise UserError(f"training arguments: {name} is {value}; allowed: {allowed}")
+
+
+@contextmanager
+def _told_in_one_line(*kinds: type[Exception]):
+    """Turn what transformers says about a value, a package or a file into one line."""
     try:
-        return TrainingArguments(output_dir=str(checkpoints), **values, **FIXED)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"training arguments: {str(error).splitlines()[0]}") from error
+        yield
+    except kinds as error:
+        raise UserError(f"training arguments: {' '.join(str(error).split())}") from error
+
+
+def _try_optimizer(args) -> None:
+    """Build the optimizer for a parameter of no consequence: now, not after an hour of features."""
+    import torch
+    from transformers import Trainer
+
+    if args.optim_target_modules:  # looked up in the real model
+        return
+    cls, settings = Trainer.get_optimizer_cls_and_kwargs(args, torch.nn.Linear(1, 1))
+    if cls.__module__.startswith("torch.optim"):  # others may want a GPU or the whole model
+        cls([torch.nn.Parameter(torch.zeros(1))], **settings)

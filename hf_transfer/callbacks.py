@@ -5,8 +5,9 @@ import sys
 import time
 
 import torch
-from tqdm.auto import tqdm
 from transformers import TrainerCallback
+
+from .bars import bar
 
 
 class Progress(TrainerCallback):
@@ -19,7 +20,7 @@ class Progress(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
-            self.bar = tqdm(total=state.max_steps, desc="train", unit="step", mininterval=0.5, file=sys.stderr)
+            self.bar = bar(state.max_steps, "train", "step")
             self.bar.update(state.global_step)
 
     def on_step_end(self, args, state, control, **kwargs):

@@ -40,7 +40,8 @@ _EVALUATION = ("label", "label_separator", *_READING)
 PREDICT_FLAGS = {
     "input": Flag("input", ("str",), help="a table of texts or image paths, or a folder of images"),
     "output": Flag("output", ("str",), help="the CSV file to write"),
-    **noun_flags("data", TextClassification, dict.fromkeys(_READING)),
+    **noun_flags("data", TextClassification, dict.fromkeys(("text", "text_pair", *_READING))),
+    **noun_flags("data", ImageClassification, dict.fromkeys(("image",))),
     "traceback": _TRACEBACK,
 }
 EVALUATE_FLAGS = {
@@ -103,16 +104,19 @@ def refuse_name_clash() -> None:
     """Stop when PyPI's `hf_transfer`, an unrelated package of the same import name, is installed.
 
     Raises:
-        `UserError`: it is; its files lie over ours.
+        `UserError`: it is; its files lie over ours, or are found before them.
     """
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:
-        found = distribution("hf_transfer")
+        found = f" {distribution('hf_transfer').version}"
     except PackageNotFoundError:
-        return
+        # An editable install finds this file even when the package around it is the other one.
+        if "load_recipe" in getattr(sys.modules["hf_transfer"], "__all__", ()):
+            return
+        found = ""
     raise UserError(
-        f"the unrelated package hf_transfer {found.version} is installed over this one: "
+        f"the unrelated package hf_transfer{found} is installed over this one: "
         "`pip uninstall hf_transfer`, then reinstall hf-transfer-recipes"
     )
 
@@ -183,7 +187,12 @@ def _run(words: list[str], command: str = "hf-transfer run", show: bool = False)
         print(json.dumps(recipe_to_dict(resolved), indent=2, ensure_ascii=False))
         return
 
-    from .run import run
+    from .network import go_offline_if_unreachable
+
+    if not (os.path.exists(recipe.backbone.checkpoint) and os.path.exists(recipe.data.train)):
+        go_offline_if_unreachable()
+
+    from .runner import run
 
     run(
         recipe,
@@ -215,7 +224,9 @@ def _predict(words: list[str]) -> None:
     from .predictor import load
 
     reading = {name.removeprefix("data."): value for name, value in values.items() if name.startswith("data.")}
-    count = load(folder).predict_file(values["input"], values["output"], **reading)
+    predictor = load(folder)
+    _check_meant(reading, predictor)
+    count = predictor.predict_file(values["input"], values["output"], **reading)
     print(f"{count} rows with predictions: {values['output']}")
 
 
@@ -231,13 +242,19 @@ def _evaluate(words: list[str]) -> None:
     predictor = load(folder)
     overrides = {name.removeprefix("data."): value for name, value in values.items() if name.startswith("data.")}
     source = overrides.pop("test")
-    for name in overrides:
-        if not hasattr(predictor.recipe.data, name):
-            raise UserError(f"--data.{name} means nothing to a {type(predictor.recipe.data).__name__} model")
+    _check_meant(overrides, predictor)
     metrics = predictor.evaluate_file(source, **overrides)
     width = max(map(len, metrics))
     for name, value in metrics.items():
         print(f"{name:{width}}  {value:.4f}")
+
+
+def _check_meant(reading: dict, predictor) -> None:
+    """Refuse flags of the other modality: the commands take both kinds, a model has one."""
+    kind = type(predictor.recipe.data).__name__
+    for name in reading:
+        if not hasattr(predictor.recipe.data, name):
+            raise UserError(f"--data.{name} means nothing to {'an' if kind[0] == 'I' else 'a'} {kind} model")
 
 
 def _folder_and_flags(words: list[str], usage: str, flags: dict[str, Flag], required: Sequence[str]):

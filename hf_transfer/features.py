@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 
+from .bars import bar
 from .batching import by_length, in_order
 
 # Above this a run does not record but runs the frozen backbone in every epoch: slower, never out of disk.
@@ -95,7 +95,7 @@ def _record(model, replay, dataset, collate, folder: Path, description: str) -> 
     lengths = np.asarray(dataset["length"]) if "length" in dataset.column_names else None
     batches = list(in_order(len(dataset), IMAGES_PER_BATCH)) if lengths is None else by_length(lengths.tolist())
     files = None
-    with tqdm(total=len(dataset), desc=description, unit="row", mininterval=0.5) as bar:
+    with bar(len(dataset), description, "row") as progress:
         for rows in batches:
             batch = collate([dataset[row] for row in rows])
             inputs = {key: value.to(device) for key, value in batch.items() if key != "labels"}
@@ -111,7 +111,7 @@ def _record(model, replay, dataset, collate, folder: Path, description: str) -> 
                 if not files.fit():
                     return False
             files.write(rows, outputs)
-            bar.update(len(rows))
+            progress.update(len(rows))
     files.close()
     return True
 

@@ -40,7 +40,10 @@ def claim(folder: Path, resume: bool, overwrite: bool) -> None:
     elif held and not overwrite:
         hint = "--resume continues it, " if CHECKPOINTS in held else ""
         raise UserError(f"--output_dir {folder} is not empty (it holds {held[0]}); {hint}--overwrite replaces it")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a file stands in the way, or nothing may be written there
+        raise UserError(f"--output_dir {folder} cannot be made: {error.strerror}") from error
     if overwrite and (folder / CHECKPOINTS).exists():
         # Kept until the new run has succeeded: what is there now must survive a failure.
         os.replace(folder / CHECKPOINTS, _free(folder / f"{CHECKPOINTS}.replaced"))

@@ -2,8 +2,8 @@
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
+from .bars import bar
 from .batching import by_length, in_order
 
 IMAGES_PER_BATCH = 64
@@ -28,12 +28,12 @@ def predict_logits(model, dataset, collate, description: str | None = None) -> n
     else:
         batches = list(in_order(count, IMAGES_PER_BATCH))
     result = np.empty((count, model.config.num_labels), dtype=np.float32)
-    with tqdm(total=count, desc=description, unit="row", mininterval=0.5, disable=description is None) as bar:
+    with bar(count, description or "", "row", hidden=description is None) as progress:
         for rows in batches:
             batch = collate([dataset[row] for row in rows])
             batch.pop("labels", None)
             with torch.inference_mode():
                 logits = model(**{key: value.to(device) for key, value in batch.items()}).logits
             result[rows] = logits.float().cpu().numpy()
-            bar.update(len(rows))
+            progress.update(len(rows))
     return result

@@ -1,6 +1,7 @@
 """From rows of text or images to batches of tensors."""
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -29,14 +30,30 @@ def encode(backbone, processor, rows, folder: Path | None = None, training: bool
     texts = [name for name in ("text", "text_pair") if name in rows.column_names]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    return rows.map(
-        lambda batch: backbone.preprocess(batch, processor),
-        batched=True,
-        remove_columns=texts,
-        # Named by content, so that a resumed run finds it and other settings never do.
-        cache_file_name=None if folder is None else str(folder / f"{_name(backbone, rows)}.arrow"),
-        desc="tokenise" if len(rows) > 20_000 else None,
-    )
+    with _bar_from(20_000, len(rows)):
+        return rows.map(
+            lambda batch: backbone.preprocess(batch, processor),
+            batched=True,
+            remove_columns=texts,
+            # Named by content, so that a resumed run finds it and other settings never do.
+            cache_file_name=None if folder is None else str(folder / f"{_name(backbone, rows)}.arrow"),
+            desc="tokenise",
+        )
+
+
+@contextmanager
+def _bar_from(least: int, count: int):
+    """Show `datasets`' progress bar only where it is worth a line."""
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    hide = count < least and not are_progress_bars_disabled()
+    if hide:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if hide:
+            enable_progress_bars()
 
 
 def _name(backbone, rows) -> str:

@@ -45,7 +45,15 @@ class Predictor:
         recipe_file = folder / "recipe.json"
         if not recipe_file.exists():
             raise UserError(f"{folder} is not a finished run: it holds no recipe.json")
-        self.recipe = recipe_from_dict(json.loads(recipe_file.read_text(encoding="utf-8")))
+        try:
+            content = json.loads(recipe_file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{recipe_file} is damaged: {error}") from error
+        data = content.get("data") if isinstance(content, dict) else None
+        for split, value in data.items() if isinstance(data, dict) else ():
+            # Rows that were in memory are gone, but nothing here reads training rows again.
+            data[split] = "in memory" if isinstance(value, dict) and "in_memory" in value else value
+        self.recipe = recipe_from_dict(content)
         self.backbone = self.recipe.backbone
         self.model = load_saved_model(folder, self.backbone.modality)
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -59,7 +67,11 @@ class Predictor:
         from transformers import AutoTokenizer, TimmWrapperImageProcessor
 
         if self.backbone.modality == "text":
-            return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+            try:
+                return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+            except (OSError, ValueError) as error:
+                reason = str(error).strip().splitlines()[0].rstrip(" :")
+                raise UserError(f"{self.folder}: its tokenizer cannot be loaded: {reason}") from error
         config = self.model.config
         return TimmWrapperImageProcessor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)
 
@@ -125,7 +137,8 @@ class Predictor:
         regression, `prediction`). The file appears under its name only when it is whole.
 
         Args:
-            reading: `sep`, `header` and `encoding` of a table.
+            reading: how a table is written (`sep`, `header`, `encoding`) and which columns to read (`text`,
+                `text_pair`, `image`); by default as in training.
 
         Returns:
             `int`: the number of rows.
@@ -135,8 +148,11 @@ class Predictor:
         output = Path(output)
         if output.is_dir() or not output.parent.is_dir():
             raise UserError(f"--output {output} must be a file in a folder that exists")
-        settings = self._table_settings(source) | reading
-        frame, rows = read_inputs(source, kind=self.backbone.modality, columns=self.columns, **settings)
+        columns = self._named(reading)
+        settings = self._table_settings(source) | {
+            k: v for k, v in reading.items() if k in ("sep", "header", "encoding")
+        }
+        frame, rows = read_inputs(source, kind=self.backbone.modality, columns=columns, **settings)
         results = self._predictions(self.logits(rows, "predict")) if len(rows) else []
         frame = frame.reset_index(drop=True)
         for name, values in self._columns(results).items():
@@ -159,6 +175,12 @@ class Predictor:
         data = self.recipe.data
         names = ("text", "text_pair", "label") if self.backbone.modality == "text" else ("image", "label")
         return {name: getattr(data, name) for name in names if getattr(data, name) is not None}
+
+    def _named(self, overrides: dict) -> dict:
+        """The training columns, except where the caller names others."""
+        return self.columns | {
+            key: overrides[key] for key in overrides if key in ("text", "text_pair", "image", "label")
+        }
 
     def _columns(self, results: list[Prediction]) -> dict[str, list]:
         if self.labels.problem_type == "regression":
@@ -195,11 +217,7 @@ class Predictor:
         from .metrics import compute_metrics
 
         data = replace(self.recipe.data, **overrides)
-        columns = {
-            **self.columns,
-            **{k: v for k, v in overrides.items() if k in ("text", "text_pair", "image", "label")},
-        }
-        rows = load_labelled(data, source, self.labels, columns)
+        rows = load_labelled(data, source, self.labels, self._named(overrides))
         labels = np.asarray(rows["label"])
         logits = self.logits(rows.remove_columns("label"), "evaluate")
         return compute_metrics(logits, labels, self.labels.problem_type, self.recipe.metrics)
@@ -211,6 +229,7 @@ def load_saved_model(folder: Path, modality: str):
     Raises:
         `UserError`: a weight is missing, unexpected or of another shape; the first one is named.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
 
     from . import hub  # noqa: F401  registers our classes, so no code from the folder is run
@@ -220,7 +239,7 @@ def load_saved_model(folder: Path, modality: str):
     try:
         with quiet():
             model, info = auto.from_pretrained(folder, output_loading_info=True, trust_remote_code=False)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from error
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if info[kind]:

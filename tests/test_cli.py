@@ -43,7 +43,7 @@ def calls(monkeypatch) -> list:
             seen.append(("evaluate", source, overrides))
             return {"accuracy": 0.75, "loss": 0.5}
 
-    monkeypatch.setitem(sys.modules, "hf_transfer.run", types.SimpleNamespace(run=run))
+    monkeypatch.setitem(sys.modules, "hf_transfer.runner", types.SimpleNamespace(run=run))
     monkeypatch.setitem(sys.modules, "hf_transfer.predictor", types.SimpleNamespace(load=lambda folder: Model()))
     return seen
 
@@ -277,7 +277,7 @@ def stop_with(monkeypatch, error: BaseException) -> None:
         print("some progress")
         raise error
 
-    monkeypatch.setitem(sys.modules, "hf_transfer.run", types.SimpleNamespace(run=run))
+    monkeypatch.setitem(sys.modules, "hf_transfer.runner", types.SimpleNamespace(run=run))
 
 
 def test_a_mistake_found_by_the_run_ends_the_same_way(capsys, monkeypatch):

@@ -61,18 +61,17 @@ def build(clone: Path, hook: str, target: Path) -> Path:
 
 
 def recipes_seen_from(site: Path, cwd: Path) -> list[str]:
-    """What a fresh interpreter finds with `site` as a site-packages folder, before any other.
+    """What a fresh interpreter finds when `site` is its only site-packages folder.
 
-    The environment under test may hold an install of its own: `site` and its import hooks are moved to the front.
+    `-S` leaves the environment under test out, which may hold an install of its own; recipes need nothing from it.
     """
     code = (
-        "import site, sys; before = set(sys.path); site.addsitedir(sys.argv[1]);"
-        "sys.meta_path.sort(key=lambda finder: 'hf_transfer' not in repr(finder));"
-        "sys.path.sort(key=lambda path: path in before);"
+        "import site, sys; site.addsitedir(sys.argv[1]);"
         "import hf_transfer, hf_transfer.recipes.text.linear_probe as probe;"
         "print(hf_transfer.__file__); print(probe.__file__); print(*hf_transfer.list_recipes())"
     )
-    done = subprocess.run([sys.executable, "-I", "-c", code, str(site)], cwd=cwd, capture_output=True, text=True)
+    command = [sys.executable, "-I", "-S", "-c", code, str(site)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

@@ -58,7 +58,7 @@ class TextBackbone:
         from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
         config = load_config(self.checkpoint, self.revision, trust_remote_code)
-        known = type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING or "auto_map" in config.to_dict()
+        known = type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING or hasattr(config, "auto_map")
         if not known or config.model_type == "timm_wrapper":
             raise UserError(
                 f"checkpoint {self.checkpoint!r} is a {config.model_type!r} model, not a text encoder; "

@@ -6,7 +6,7 @@ accelerate launch scripts/run_recipe.py text/lstm_frozen
 from hf_transfer import FrozenFeatures, LSTMHead, Recipe, TextBackbone, TextClassification
 
 RECIPE = Recipe(
-    summary="2-layer BiLSTM head on frozen DistilBERT token states",
+    summary="2-layer BiLSTM head on frozen token states",
     # The labels of its own test split are hidden (all -1), so its validation split is the test.
     data=TextClassification("stanfordnlp/sst2", text="sentence", validation=0.1, test="validation"),
     backbone=TextBackbone("distilbert/distilbert-base-uncased", max_length=128),

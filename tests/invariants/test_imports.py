@@ -88,7 +88,7 @@ def test_a_package_reads_its_own_relative_imports():
 
 
 def test_the_sources_were_found():
-    assert {f"{PACKAGE}.recipe", f"{PACKAGE}.cli", f"{PACKAGE}.hub", f"{PACKAGE}.run"} <= set(OURS)
+    assert {f"{PACKAGE}.recipe", f"{PACKAGE}.cli", f"{PACKAGE}.hub", f"{PACKAGE}.runner"} <= set(OURS)
     assert f"{PACKAGE}.errors" in own(OURS[f"{PACKAGE}.recipe"])
 
 
@@ -136,11 +136,11 @@ def test_the_card_knows_results_alone_and_only_the_run_knows_it():
     assert own(OURS[f"{PACKAGE}.card"]) <= {f"{PACKAGE}.results"}
     assert third_party(OURS[f"{PACKAGE}.card"]) == set()
     users = {module for module, found in OURS.items() if touches(found, f"{PACKAGE}.card")}
-    assert users == {f"{PACKAGE}.run"}
+    assert users == {f"{PACKAGE}.runner"}
 
 
 def test_only_the_command_line_is_above_the_run():
-    for name, allowed in (("run", {"cli"}), ("cli", set()), ("helptext", {"cli"})):
+    for name, allowed in (("runner", {"cli"}), ("cli", set()), ("helptext", {"cli"})):
         users = {module for module, found in OURS.items() if touches(found, f"{PACKAGE}.{name}")}
         assert users <= {f"{PACKAGE}.{user}" for user in allowed}, name
 

@@ -1,4 +1,7 @@
-"""`run(recipe, output_dir)`: the one straight path from a recipe to a trained, measured, saved model."""
+"""`run(recipe, output_dir)`: the one straight path from a recipe to a trained, measured, saved model.
+
+The file is not called run.py: a module of that name would hide the function in `from hf_transfer import run`.
+"""
 
 import json
 import os
@@ -78,6 +81,7 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
     say = print if state.is_main_process else (lambda *_, **__: None)
 
     with clock("load"):
+        backbone.load_config(trust_remote_code)  # a checkpoint that cannot be had is told before the data are read
         order = checkpoint_label_names(backbone, recipe.head, trust_remote_code)
         splits = load_data(recipe.data, label_order=order, progress=state.is_main_process)
         labels, headline = splits.labels, HEADLINE[splits.labels.problem_type]

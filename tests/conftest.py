@@ -1,0 +1,30 @@
+"""Mini checkpoints and data, built once per session: nothing is downloaded, and the real classes run."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for the Hub fails at once instead of waiting
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+from mini import make_texts, mini_image_checkpoint, mini_text_checkpoint, write_csv, write_images  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def mini_text(tmp_path_factory) -> Path:
+    return mini_text_checkpoint(tmp_path_factory.mktemp("checkpoints") / "mini-bert")
+
+
+@pytest.fixture(scope="session")
+def mini_image(tmp_path_factory) -> Path:
+    return mini_image_checkpoint(tmp_path_factory.mktemp("checkpoints") / "mini-resnet")
+
+
+@pytest.fixture(scope="session")
+def reviews(tmp_path_factory) -> Path:
+    return write_csv(tmp_path_factory.mktemp("data") / "reviews.csv", ["body", "stars"], make_texts(120))
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    return write_images(tmp_path_factory.mktemp("data") / "photos")

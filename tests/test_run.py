@@ -1,0 +1,176 @@
+"""`run`: the same figures twice, the model that was measured, and an output folder that loses nothing."""
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+from datasets import Dataset
+from mini import make_texts
+
+from hf_transfer import (
+    FrozenFeatures,
+    LinearHead,
+    LSTMHead,
+    NativeHead,
+    Recipe,
+    TextBackbone,
+    TextClassification,
+    UserError,
+    load,
+    run,
+)
+
+
+@pytest.fixture
+def recipe(mini_text, reviews):
+    return Recipe(
+        summary="a test",
+        data=TextClassification(str(reviews), text="body", label="stars"),
+        backbone=TextBackbone(str(mini_text), max_length=32),
+        head=LSTMHead(hidden_size=8, num_layers=1),
+        strategy=FrozenFeatures(),
+        training=dict(learning_rate=1e-2, num_train_epochs=2, per_device_train_batch_size=8),
+    )
+
+
+def test_the_same_recipe_twice_gives_the_same_metrics(recipe, tmp_path):
+    first, second = run(recipe, tmp_path / "a"), run(recipe, tmp_path / "b")
+    assert first.metrics == second.metrics
+    assert first.data["per_class"] == second.data["per_class"]
+    other = run(recipe, tmp_path / "c", seed=7)
+    assert other.metrics["test"]["loss"] != first.metrics["test"]["loss"]
+
+
+def test_a_model_learns_and_reports_what_a_stranger_gets(recipe, tmp_path):
+    from hf_transfer.data import load_data
+
+    recipe = replace(recipe, head=NativeHead(), strategy=replace_strategy())
+    result = run(recipe, tmp_path / "out", num_train_epochs=8, learning_rate=5e-3)
+    assert result.headline["value"] > 0.9 > result.data["baselines"]["majority_class"]
+    test = load_data(recipe.data, progress=False).test
+    predicted = [row.label for row in load(tmp_path / "out").predict(list(test["text"]))]
+    names = [result.data["labels"][number] for number in test["label"]]
+    share = sum(a == b for a, b in zip(predicted, names, strict=True)) / len(names)
+    assert share == pytest.approx(result.metrics["test"]["accuracy"])
+    assert load(tmp_path / "out").evaluate_file(recipe.data.train)["accuracy"] > 0.9
+
+
+def replace_strategy():
+    from hf_transfer import FullFineTune
+
+    return FullFineTune()
+
+
+def test_a_data_set_in_memory(recipe, tmp_path):
+    texts, labels = zip(*make_texts(60), strict=True)
+    rows = Dataset.from_dict({"text": list(texts), "label": list(labels)})
+    result = run(replace(recipe, data=TextClassification(rows)), tmp_path / "out", max_steps=2)
+    assert result.data["data"]["test"] == 12
+    assert load(tmp_path / "out").predict(["a fine film"])[0].label in ("bad", "good")
+
+
+def test_sgd_with_momentum_reaches_the_optimizer(recipe, tmp_path, monkeypatch):
+    import torch
+
+    seen = []
+    step = torch.optim.SGD.step
+    monkeypatch.setattr(
+        torch.optim.SGD, "step", lambda self, *a: (seen.append(self.param_groups[0]), step(self, *a))[1]
+    )
+    run(recipe, tmp_path / "out", optim="sgd", optim_args="momentum=0.9", max_steps=2)
+    assert seen and seen[0]["momentum"] == 0.9
+
+
+@pytest.mark.parametrize(
+    "kind,values",
+    [
+        ("multi_label_classification", lambda rows: ["fun;short" if label == "good" else "" for _, label in rows]),
+        ("regression", lambda rows: [2.5 if label == "good" else -1.5 for _, label in rows]),
+        ("single_label_classification", lambda rows: ["abc"[number % 3] for number, _ in enumerate(rows)]),
+    ],
+)
+def test_other_kinds_of_labels(kind, values, recipe, tmp_path):
+    rows = make_texts(90)
+    data = Dataset.from_dict({"text": [text for text, _ in rows], "label": values(rows)})
+    separator = ";" if kind.startswith("multi") else None
+    for head in (LinearHead(), NativeHead()):
+        folder = tmp_path / type(head).__name__
+        spec = TextClassification(data, label_separator=separator)
+        result = run(replace(recipe, data=spec, head=head), folder, max_steps=3)
+        assert result.data["problem_type"] == kind
+        prediction = load(folder).predict(["a fine film"])[0]
+        assert isinstance(prediction.label, {"m": tuple, "r": float, "s": str}[kind[0]])
+
+
+def test_class_weights_reach_the_loss(recipe, tmp_path, monkeypatch):
+    from hf_transfer.objectives import Supervised
+
+    seen = []
+    build = Supervised.build
+    monkeypatch.setattr(Supervised, "build", lambda *args: (seen.append(args[2]), build(*args))[1])
+    rows = make_texts(60) + [(f"awful number {number}", "bad") for number in range(60)]
+    data = Dataset.from_dict({"text": [row[0] for row in rows], "label": [row[1] for row in rows]})
+    spec = TextClassification(data, class_weights="balanced")
+    run(replace(recipe, data=spec), tmp_path / "out", max_steps=1)
+    bad, good = seen[0]
+    assert good == pytest.approx(3 * bad, rel=0.1)
+
+
+def test_an_output_folder_that_holds_something(recipe, tmp_path):
+    folder = tmp_path / "out"
+    run(recipe, folder, max_steps=1)
+    (folder / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    with pytest.raises(UserError, match="not empty.*--overwrite"):
+        run(recipe, folder, max_steps=1)
+    with pytest.raises(UserError, match="finished"):
+        run(recipe, folder, resume=True, max_steps=1)
+    broken = replace(recipe, data=replace(recipe.data, label="nothing"))
+    with pytest.raises(UserError, match="nothing"):
+        run(broken, folder, overwrite=True, max_steps=1)
+    with pytest.raises(UserError, match="training arguments: .*lr_scheduler|training arguments: .*nope"):
+        run(recipe, folder, overwrite=True, max_steps=1, lr_scheduler_type="nope")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+    run(recipe, folder, overwrite=True, max_steps=1, seed=5)
+    assert json.loads((folder / "results.json").read_text())["seed"] == 5
+    assert not (folder / "notes.txt").exists()
+
+
+def test_default_folders_count_up(recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [str(run(recipe, name="text/x", max_steps=1).output_dir) for _ in range(2)]
+    assert names == [os.path.join("runs", "text", "x"), os.path.join("runs", "text", "x-2")]
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(recipe, tmp_path, monkeypatch):
+    """An interrupt in the second epoch, then --resume: the metrics equal an unbroken run's."""
+    import signal
+
+    from hf_transfer.callbacks import StopOnSignal
+    from hf_transfer.runner import Interrupted
+
+    recipe = replace(recipe, head=NativeHead(), strategy=replace_strategy())
+    whole = run(recipe, tmp_path / "whole", num_train_epochs=3)
+
+    on_step_end = StopOnSignal.on_step_end
+
+    def interrupt(self, args, state, control, **kwargs):
+        if state.global_step == 14:
+            os.kill(os.getpid(), signal.SIGINT)
+        return on_step_end(self, args, state, control, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StopOnSignal, "on_step_end", interrupt)
+        with pytest.raises(Interrupted, match="checkpoint-14.*--resume"):
+            run(recipe, tmp_path / "out", num_train_epochs=3)
+    assert (tmp_path / "out/checkpoints/checkpoint-14/model.safetensors").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    with pytest.raises(UserError, match="--resume: overrides.num_train_epochs was 3 and is now 5"):
+        run(recipe, tmp_path / "out", resume=True, num_train_epochs=5)
+    resumed = run(recipe, tmp_path / "out", resume=True, num_train_epochs=3)
+    assert resumed.metrics == whole.metrics
+    assert not (tmp_path / "out/checkpoints").exists()
