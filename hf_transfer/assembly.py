@@ -198,6 +198,8 @@ def _write_names(config, names: dict) -> None:
     config.num_labels = names["num_labels"]
     config.id2label, config.label2id = names["id2label"], names["label2id"]
     config.problem_type = names["problem_type"]
+    if hasattr(config, "label_names"):  # timm's own field; it would win over id2label when the model is saved
+        config.label_names = list(names["id2label"].values())
 
 
 def _same_names(old: dict[int, str], new: dict[int, str]) -> bool:

@@ -49,6 +49,13 @@ def claim(folder: Path, resume: bool, overwrite: bool) -> None:
         os.replace(folder / CHECKPOINTS, _free(folder / f"{CHECKPOINTS}.replaced"))
 
 
+def give_back(folder: Path) -> None:
+    """Undo what `claim` moved away; for a run that failed before its first checkpoint."""
+    for moved in sorted(folder.glob(f"{CHECKPOINTS}.replaced*")):
+        if not (folder / CHECKPOINTS).exists():
+            os.replace(moved, folder / CHECKPOINTS)
+
+
 def staging(folder: Path) -> Path:
     """Return an empty folder inside `folder` to build the result in."""
     path = folder / STAGING

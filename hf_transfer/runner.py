@@ -85,8 +85,13 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
         order = checkpoint_label_names(backbone, recipe.head, trust_remote_code)
         splits = load_data(recipe.data, label_order=order, progress=state.is_main_process)
         labels, headline = splits.labels, HEADLINE[splits.labels.problem_type]
-        metric_names(labels.problem_type, recipe.metrics)  # a wrong name is told now, not after the first epoch
+        known = ("loss", *metric_names(labels.problem_type, recipe.metrics))  # a wrong name is told now
         args = build_arguments(checkpoints, backbone.modality, recipe.training, overrides)
+        if str(args.metric_for_best_model).removeprefix("eval_") not in known:
+            raise UserError(
+                f"training arguments: metric_for_best_model is {args.metric_for_best_model!r}; "
+                f"allowed: {', '.join(known)}"
+            )
         set_seed(args.seed)
         processor = backbone.processor(trust_remote_code)
         model = build_model(backbone, recipe.head, labels, processor, trust_remote_code).to(args.device)
@@ -218,6 +223,7 @@ def _tidy(folder: Path) -> None:
     shutil.rmtree(folder / folders.STAGING, ignore_errors=True)
     if folders.last_checkpoint(folder) is None:
         shutil.rmtree(folder / folders.CHECKPOINTS, ignore_errors=True)
+        folders.give_back(folder)
 
 
 def _settle_augmentation(backbone, frozen: bool):

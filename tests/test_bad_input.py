@@ -342,7 +342,6 @@ def test_an_optimizer_whose_package_is_not_installed(capfd, out, mini_text, revi
     text(capfd, mini_text, reviews, "--optim", "galore_adamw", says=["training arguments", "install", "galore_torch"])
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="runner.py does not look at the name before it trains")
 def test_an_unknown_metric_to_choose_the_best_by(capfd, out, mini_text, reviews):
     words = ["--metric_for_best_model", "acuracy"]
     text(capfd, mini_text, reviews, *words, says=["metric_for_best_model", "'acuracy'", "accuracy"])
@@ -438,9 +437,6 @@ def test_a_failed_overwrite_leaves_the_old_model_loadable(capfd, out, mini_text,
     assert load(out).predict(["a lovely film"]) == before
 
 
-@pytest.mark.xfail(
-    strict=True, reason="runner.py leaves them under checkpoints.replaced, where --resume does not look"
-)
 def test_a_failed_overwrite_gives_the_checkpoints_back(capfd, out, mini_text, reviews):
     (out / "checkpoints/checkpoint-2").mkdir(parents=True)
     (out / "checkpoints/checkpoint-2/trainer_state.json").write_text("{}")

@@ -125,10 +125,12 @@ def test_text_with_two_classes(capsys, tmp_path, binary, reviews):
     np.testing.assert_array_equal(frame["confidence"].astype(float), shares.max(1))
     assert len(set(shares[:, 0])) > 50
 
-    # Rows are batched by length: each must still get its own answer, the one the library gives.
-    for row, result in zip(frame.itertuples(), load(binary).predict(list(frame["body"])), strict=True):
-        assert row.label == result.label
-        assert float(row.prob_bad) == pytest.approx(result.probabilities["bad"], abs=1e-6)
+    # Rows are batched by length: each must still get its own answer, the one it gets alone.
+    model = load(binary)
+    for row in frame.iloc[:12].itertuples():
+        [alone] = model.predict([row.body])
+        assert row.label == alone.label
+        assert float(row.prob_bad) == pytest.approx(alone.probabilities["bad"], abs=1e-5)
 
     metrics = evaluated(capsys, binary, reviews)
     assert metrics["accuracy"] == pytest.approx((frame["label"] == frame["stars"]).mean(), abs=1e-4)
@@ -257,7 +259,6 @@ def test_a_table_of_images_and_one_image(capsys, tmp_path, images, photos):
     assert list(frame["file"]) == ["001.png"] and list(frame["label"]) == expected[:1]
 
 
-@pytest.mark.xfail(strict=True, reason="assembly.py leaves `label_names` of the checkpoint in the image configuration")
 def test_the_classes_of_the_checkpoint_do_not_outlive_it(folder, mini_image, photos):
     model = train("vision/linear_probe", mini_image, photos, folder / "named")
     assert load(model).labels.names == ("dark", "light")

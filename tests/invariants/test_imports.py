@@ -195,8 +195,8 @@ def test_naming_listing_and_explaining_import_nothing_heavy():
 
 
 def test_every_public_name_can_be_imported_and_is_what_it_says():
-    # hf_transfer.run is a module as well as the function: whoever imports the module first must not lose the function.
-    import hf_transfer.run  # noqa: F401
+    # Whoever imports the modules first must not find one in the place of a function of the same name.
+    import hf_transfer.runner  # noqa: F401
 
     for name in hf_transfer.__all__:
         value = getattr(hf_transfer, name)

@@ -9,7 +9,13 @@ from mini import make_texts, mini_image_checkpoint, mini_text_checkpoint, write_
 from hf_transfer import ImageClassification, TextClassification, list_recipes, load, load_recipe, run
 from hf_transfer.demo import demo_recipe
 
-TEXT_ARCHITECTURES = {"distilbert": "distilbert", "MiniLM": "bert", "bert-": "bert", "roberta": "roberta"}
+TEXT_ARCHITECTURES = {
+    "mpnet": "mpnet",
+    "distilbert": "distilbert",
+    "MiniLM": "bert",
+    "bert-": "bert",
+    "roberta": "roberta",
+}
 # The smallest legal sizes; VGG's two dense layers are 120 M parameters that the recipe never uses.
 IMAGE_SETTINGS = {"inception_v3": (75, {}), "vgg16": (32, {"mlp_ratio": 0.01})}
 TWO_STEPS = dict(max_steps=2, per_device_train_batch_size=4)

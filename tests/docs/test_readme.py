@@ -1,0 +1,70 @@
+"""README's own words are run: its Python, its commands on small data, its recipe table and its scores."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mini import make_texts, mini_image_checkpoint, mini_text_checkpoint, write_csv, write_images
+
+from hf_transfer import cli, list_recipes
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A stranger's folder: reviews, photos, new rows; and small checkpoints where the Hub's would be."""
+    path = tmp_path_factory.mktemp("stranger")
+    write_csv(path / "reviews.csv", ["body", "stars"], make_texts(80))
+    write_csv(path / "new.csv", ["body"], [[text] for text, _ in make_texts(5, seed=1)])
+    write_csv(path / "more.csv", ["body", "stars"], make_texts(20, seed=2))
+    write_images(path / "photos")
+    mini_text_checkpoint(path / "sentence-transformers/all-MiniLM-L6-v2", max_position_embeddings=140)
+    mini_image_checkpoint(path / "net")
+    return path
+
+
+def test_python(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    (source,) = blocks("python")
+    exec(compile(source, "README.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines()[-1] in ("bad", "good")
+
+
+def test_commands(folder, monkeypatch, capsys):
+    """In order, since later ones read what earlier ones wrote; `accelerate launch` and the checkpoint are swapped."""
+    monkeypatch.chdir(folder)
+    commands = [line for block in blocks("bash") for line in block.splitlines() if not line.startswith("make ")]
+    assert len(commands) == 7
+    for command in commands:
+        words = shlex.split(command)
+        if words[:2] == ["accelerate", "launch"]:
+            assert words[2] == "scripts/run_recipe.py"
+            modality = words[3].split("/")[0]
+            small = {"text": "sentence-transformers/all-MiniLM-L6-v2", "vision": "net"}[modality]
+            extra = ["--backbone.checkpoint", small, "--max_steps", "2", "--per_device_train_batch_size", "4"]
+            extra += ["--backbone.image_size", "64"] if modality == "vision" else []
+            assert cli.run_recipe_main([*words[3:], *extra]) == 0, command
+        else:
+            assert words[0] == "hf-transfer"
+            assert cli.main(words[1:]) == 0, command
+        assert capsys.readouterr().out
+    assert (folder / "predictions.csv").read_text().startswith("body,label,confidence,prob_bad,prob_good")
+
+
+def test_every_recipe_is_in_the_table():
+    named = re.findall(r"^\| `((?:text|vision)/\w+)` \|", README.split("## Recipes")[1].split("## ")[0], re.MULTILINE)
+    assert sorted(named) == sorted(list_recipes())
+
+
+def test_the_scores_are_those_of_the_committed_results():
+    done = subprocess.run([sys.executable, "benchmarks/readme_table.py", "--check"], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
