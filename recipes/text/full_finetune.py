@@ -13,6 +13,6 @@ RECIPE = Recipe(
     head=NativeHead(),
     strategy=FullFineTune(),
     training=dict(
-        learning_rate=3e-5, num_train_epochs=3, per_device_train_batch_size=32, warmup_steps=0.06, weight_decay=0.1
+        learning_rate=3e-5, num_train_epochs=3, per_device_train_batch_size=16, warmup_steps=0.06, weight_decay=0.1
     ),
 )
