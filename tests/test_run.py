@@ -174,3 +174,39 @@ def test_a_stopped_run_goes_on_to_the_same_weights(recipe, tmp_path, monkeypatch
     resumed = run(recipe, tmp_path / "out", resume=True, num_train_epochs=3)
     assert resumed.metrics == whole.metrics
     assert not (tmp_path / "out/checkpoints").exists()
+
+
+def test_pairs_of_texts(recipe, tmp_path):
+    texts, labels = zip(*make_texts(60), strict=True)
+    rows = Dataset.from_dict({"text": list(texts), "other": list(reversed(texts)), "label": list(labels)})
+    spec = TextClassification(rows, text="text", text_pair="other")
+    for head in (LSTMHead(4, 1), NativeHead()):
+        folder = tmp_path / type(head).__name__
+        run(replace(recipe, data=spec, head=head), folder, max_steps=1)
+        model = load(folder)
+        swapped = model.predict([("a fine film", "a dull plot"), ("a dull plot", "a fine film")])
+        assert swapped[0].probabilities != swapped[1].probabilities
+
+
+def test_label_names_follow_a_checkpoint_that_knows_them(recipe, tmp_path):
+    """The same classes in another order (transformers#10401): ids follow the head that is kept, names stay right."""
+    from transformers import AutoConfig
+
+    first = replace(recipe, head=NativeHead(), strategy=replace_strategy())
+    run(first, tmp_path / "a", num_train_epochs=8, learning_rate=5e-3)
+    config = json.loads((tmp_path / "a/config.json").read_text())
+    assert config["id2label"] == {"0": "bad", "1": "good"}
+    # A checkpoint whose ids are the other way round, weights and all.
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "a")
+    model.classifier.weight.data = model.classifier.weight.data.flip(0)
+    model.classifier.bias.data = model.classifier.bias.data.flip(0)
+    model.config.id2label, model.config.label2id = {0: "good", 1: "bad"}, {"good": 0, "bad": 1}
+    model.save_pretrained(tmp_path / "b")
+    AutoTokenizer.from_pretrained(tmp_path / "a").save_pretrained(tmp_path / "b")
+
+    again = replace(first, backbone=replace(first.backbone, checkpoint=str(tmp_path / "b")))
+    result = run(again, tmp_path / "c", max_steps=1, learning_rate=0.0)
+    assert AutoConfig.from_pretrained(tmp_path / "c").id2label == {0: "good", 1: "bad"}
+    assert result.headline["value"] > 0.9
