@@ -30,6 +30,7 @@ from .replay import replay_of
 from .report import describe, loading_snippet, measure
 from .results import RunResult, hub_sources
 from .saving import save_model, write_json
+from .threads import use_idle_cores
 from .trainer import TransferTrainer, frozen_modules
 
 
@@ -68,6 +69,7 @@ def run(
         `Interrupted`: Ctrl-C; the checkpoint is complete.
     """
     state = PartialState()
+    use_idle_cores(state.num_processes)
     folder = _claim(state, output_dir, name, resume, overwrite)
     try:
         return _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code, overrides)
