@@ -1,6 +1,6 @@
-"""`TrainingArguments` from four sources: default < backbone's kind < recipe < command line."""
+"""`TrainingArguments` from three sources: default < backbone's kind < recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,14 @@ RANGES: dict[str, tuple[float, float]] = {
 FIXED: dict[str, Any] = dict(remove_unused_columns=False, label_names=["labels"], disable_tqdm=True)
 
 
-def build_arguments(checkpoints: Path, modality: str, recipe: Mapping, overrides: Mapping):
+def build_arguments(checkpoints: Path, modality: str, recipe: Mapping, metrics: Sequence[str]):
     """Build `TrainingArguments`.
 
     Args:
         checkpoints (`Path`): where resume state goes.
         modality (`str`): `"text"` batches rows of like length together.
-        recipe (`Mapping`), overrides (`Mapping`): fields of `TrainingArguments`; `overrides` win.
+        recipe (`Mapping`): fields of `TrainingArguments`: the recipe's, with the command line's over them.
+        metrics (`Sequence[str]`): what is measured after each epoch; `loss` always is.
 
     Raises:
         `UserError`: a field that does not exist, a value out of range, values that do not go together, or an
@@ -55,7 +56,7 @@ def build_arguments(checkpoints: Path, modality: str, recipe: Mapping, overrides
         values["train_sampling_strategy"] = "group_by_length"
     if not torch.cuda.is_available():
         values["dataloader_pin_memory"] = False
-    asked = {**recipe, **overrides}
+    asked = dict(recipe)
     clash = sorted(set(asked) & {*FIXED, "output_dir"})
     if clash:
         raise UserError(f"training.{clash[0]} is set by this package and cannot be changed")
@@ -64,6 +65,11 @@ def build_arguments(checkpoints: Path, modality: str, recipe: Mapping, overrides
         values["load_best_model_at_end"] = asked.get("load_best_model_at_end", False)
     if "metric_for_best_model" in asked and "greater_is_better" not in asked:
         values["greater_is_better"] = asked["metric_for_best_model"].removeprefix("eval_") not in LOWER_IS_BETTER
+    best = str(values["metric_for_best_model"]).removeprefix("eval_")
+    if best not in ("loss", *metrics):
+        raise UserError(
+            f"training arguments: metric_for_best_model is {best!r}; allowed: {', '.join(('loss', *metrics))}"
+        )
     _check_ranges(values)
     with _told_in_one_line(ValueError, TypeError, ImportError, OSError):
         args = TrainingArguments(output_dir=str(checkpoints), **values, **FIXED)

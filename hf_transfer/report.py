@@ -52,3 +52,36 @@ def loading_snippet(model, backbone) -> str:
         f'classify = pipeline("{task}", model="MODEL"{remote})  # MODEL: a folder or Hub id\n'
         f"classify({example})"
     )
+
+
+def environment(args, processes: int) -> dict:
+    """Return the versions and the machine that the figures come from."""
+    import platform
+
+    import datasets
+    import torch
+    import transformers
+
+    from . import __version__
+
+    return {
+        "hf_transfer_recipes": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "datasets": datasets.__version__,
+        "device": torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else args.device.type,
+        "processes": processes,
+        "threads": torch.get_num_threads(),
+        "dtype": "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32",
+        "machine": platform.machine(),
+    }
+
+
+def farewell(folder) -> str:
+    """Return the lines that say where the model is and how to use it."""
+    return (
+        f"The model is in {folder}\n"
+        f"  predict     hf-transfer predict {folder} --input new.csv --output predictions.csv\n"
+        f'  in Python   from hf_transfer import load; load("{folder}").predict([...])'
+    )

@@ -3,7 +3,6 @@
 The file is not called run.py: a module of that name would hide the function in `from hf_transfer import run`.
 """
 
-import json
 import os
 import shutil
 from dataclasses import replace
@@ -27,9 +26,10 @@ from .metrics import HEADLINE, compute_metrics, metric_names
 from .predictor import load
 from .recipe import Recipe, recipe_to_dict
 from .replay import replay_of
-from .report import describe, loading_snippet, measure
+from .report import describe, environment, farewell, loading_snippet, measure
 from .results import RunResult, hub_sources
-from .saving import save_model, write_json
+from .resume import remember
+from .saving import save_model
 from .threads import use_idle_cores
 from .trainer import TransferTrainer, frozen_modules
 
@@ -72,13 +72,14 @@ def run(
     use_idle_cores(state.num_processes)
     folder = _claim(state, output_dir, name, resume, overwrite)
     try:
-        return _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code, overrides)
+        recipe = replace(recipe, training={**recipe.training, **overrides})
+        return _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code)
     finally:
         if state.is_main_process:
             _tidy(folder)
 
 
-def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code, overrides) -> RunResult:
+def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code) -> RunResult:
     clock, backbone, checkpoints = Clock(), recipe.backbone, folder / folders.CHECKPOINTS
     say = print if state.is_main_process else (lambda *_, **__: None)
 
@@ -87,13 +88,8 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
         order = checkpoint_label_names(backbone, recipe.head, trust_remote_code)
         splits = load_data(recipe.data, label_order=order, progress=state.is_main_process)
         labels, headline = splits.labels, HEADLINE[splits.labels.problem_type]
-        known = ("loss", *metric_names(labels.problem_type, recipe.metrics))  # a wrong name is told now
-        args = build_arguments(checkpoints, backbone.modality, recipe.training, overrides)
-        if str(args.metric_for_best_model).removeprefix("eval_") not in known:
-            raise UserError(
-                f"training arguments: metric_for_best_model is {args.metric_for_best_model!r}; "
-                f"allowed: {', '.join(known)}"
-            )
+        metrics = metric_names(labels.problem_type, recipe.metrics)  # a wrong name is told now
+        args = build_arguments(checkpoints, backbone.modality, recipe.training, metrics)
         set_seed(args.seed)
         processor = backbone.processor(trust_remote_code)
         model = build_model(backbone, recipe.head, labels, processor, trust_remote_code).to(args.device)
@@ -101,11 +97,12 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
         blocks = max(depths.values()) - 1
         frozen = recipe.strategy.frozen_depth(blocks) >= blocks
         backbone = _settle_augmentation(backbone, frozen)
+        _refuse_for_frozen(args, frozen)
         recipe = replace(recipe, backbone=backbone, data=replace(recipe.data, **splits.columns))
         model = recipe.strategy.prepare(model, depths)
         resolved = recipe_to_dict(recipe)
         if state.is_main_process:
-            _remember(checkpoints, resolved, overrides, resume)
+            remember(checkpoints, resolved, resume)
         state.wait_for_everyone()
     parameters = {
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -195,15 +192,15 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
                     "train_samples_per_s": round(outcome.metrics["train_samples_per_second"], 1),
                 },
                 "parameters": parameters,
-                "environment": _environment(args, state),
-                "training": {**recipe.training, **overrides},
+                "environment": environment(args, state.num_processes),
+                "training": dict(recipe.training),
             },
         )
         result.save()
         (staging / "README.md").write_text(model_card(result, loading_snippet(model, backbone)), encoding="utf-8")
         folders.publish(folder, keep_checkpoints)
         result.output_dir = folder
-        say(f"\n{result.table()}\n\n{_farewell(folder)}")
+        say(f"\n{result.table()}\n\n{farewell(folder)}")
     state.wait_for_everyone()
     return RunResult.load(folder)
 
@@ -228,6 +225,13 @@ def _tidy(folder: Path) -> None:
         folders.give_back(folder)
 
 
+def _refuse_for_frozen(args, frozen: bool) -> None:
+    """Settings that act inside the backbone would do nothing on its recorded outputs."""
+    for field in ("activation_checkpointing", "gradient_checkpointing", "neftune_noise_alpha"):
+        if frozen and getattr(args, field):
+            raise UserError(f"training.{field} acts on a backbone that trains; with FrozenFeatures leave it out")
+
+
 def _settle_augmentation(backbone, frozen: bool):
     if backbone.modality != "image":
         return backbone
@@ -238,56 +242,3 @@ def _settle_augmentation(backbone, frozen: bool):
         )
     settled = "none" if frozen else "crop_flip"
     return replace(backbone, augmentation=settled if backbone.augmentation == "auto" else backbone.augmentation)
-
-
-def _remember(checkpoints: Path, resolved: dict, overrides: dict, resume: bool) -> None:
-    """Write down what this run is, or check that it is the one that is resumed."""
-    path = checkpoints / "run.json"
-    now = json.loads(json.dumps({"recipe": resolved, "overrides": overrides}, default=str))
-    if resume and path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = _differences(before, now)
-        if changed:
-            raise UserError(f"--resume: {changed[0]}; resume with the same settings, or start anew with --overwrite")
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    write_json(path, now)
-
-
-def _differences(before, now, path: str = "") -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = sorted({*before, *now})
-        return [
-            line for key in keys for line in _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
-        ]
-    return [] if before == now else [f"{path} was {before!r} and is now {now!r}"]
-
-
-def _environment(args, state) -> dict:
-    import platform
-
-    import datasets
-    import torch
-    import transformers
-
-    from . import __version__
-
-    return {
-        "hf_transfer_recipes": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "datasets": datasets.__version__,
-        "device": torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else args.device.type,
-        "processes": state.num_processes,
-        "threads": torch.get_num_threads(),
-        "dtype": "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32",
-        "machine": platform.machine(),
-    }
-
-
-def _farewell(folder: Path) -> str:
-    return (
-        f"The model is in {folder}\n"
-        f"  predict     hf-transfer predict {folder} --input new.csv --output predictions.csv\n"
-        f'  in Python   from hf_transfer import load; load("{folder}").predict([...])'
-    )

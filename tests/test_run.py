@@ -169,7 +169,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(recipe, tmp_path, monkeypatch
     assert (tmp_path / "out/checkpoints/checkpoint-14/model.safetensors").exists()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
-    with pytest.raises(UserError, match="--resume: overrides.num_train_epochs was 3 and is now 5"):
+    with pytest.raises(UserError, match="--resume: training.num_train_epochs was 3 and is now 5"):
         run(recipe, tmp_path / "out", resume=True, num_train_epochs=5)
     resumed = run(recipe, tmp_path / "out", resume=True, num_train_epochs=3)
     assert resumed.metrics == whole.metrics
@@ -210,3 +210,17 @@ def test_label_names_follow_a_checkpoint_that_knows_them(recipe, tmp_path):
     result = run(again, tmp_path / "c", max_steps=1, learning_rate=0.0)
     assert AutoConfig.from_pretrained(tmp_path / "c").id2label == {0: "good", 1: "bad"}
     assert result.headline["value"] > 0.9
+
+
+def test_recipe_json_runs_again_to_the_same_figures(recipe, tmp_path):
+    from hf_transfer import load_recipe
+
+    first = run(recipe, tmp_path / "a", learning_rate=3e-3, seed=11)
+    again = run(load_recipe(str(tmp_path / "a/recipe.json")), tmp_path / "b")
+    assert again.metrics == first.metrics and again.data["seed"] == 11
+
+
+def test_settings_that_a_frozen_backbone_would_ignore(recipe, tmp_path):
+    for field, value in (("activation_checkpointing", True), ("neftune_noise_alpha", 5.0)):
+        with pytest.raises(UserError, match=f"{field} acts on a backbone that trains"):
+            run(recipe, tmp_path / "out", **{field: value})
