@@ -111,8 +111,6 @@ def _text_model(backbone, head, config, names, tokenizer, trust_remote_code):
 def _image_model(backbone, head, config, names, processor, trust_remote_code):
     from transformers import TimmWrapperForImageClassification, TimmWrapperModel
 
-    if names["problem_type"] == "regression" and isinstance(head, NativeHead):
-        head = LinearHead()  # the wrapper's own loss knows classes only
     net = _pretrained_net(backbone, config)
     exact = isinstance(head, NativeHead) or (
         isinstance(head, LinearHead) and head.dropout == 0 and backbone.pooling == "auto" and not _has_dense_top(net)

@@ -224,3 +224,35 @@ def test_settings_that_a_frozen_backbone_would_ignore(recipe, tmp_path):
     for field, value in (("activation_checkpointing", True), ("neftune_noise_alpha", 5.0)):
         with pytest.raises(UserError, match=f"{field} acts on a backbone that trains"):
             run(recipe, tmp_path / "out", **{field: value})
+
+
+@pytest.mark.parametrize("head", [LSTMHead(hidden_size=4, num_layers=1, dropout=0.0), LinearHead(), NativeHead()])
+def test_recording_features_changes_nothing(head, recipe, tmp_path, monkeypatch):
+    """A backbone too large to record runs in every epoch; rows, order and figures are the same."""
+    from hf_transfer import features
+
+    settings = {**recipe.training, "max_steps": 12, "train_sampling_strategy": "random"}  # pooled rows have no length
+    recipe = replace(recipe, head=head, training=settings)
+    recorded = run(recipe, tmp_path / "recorded")
+    monkeypatch.setattr(features, "LIMIT_BYTES", 0)
+    live = run(recipe, tmp_path / "live")
+    assert recorded.data["throughput"]["features_per_s"] and live.data["throughput"]["features_per_s"] is None
+    if not isinstance(head, NativeHead):  # the stock classifier draws its own dropout
+        assert live.metrics["test"]["loss"] == pytest.approx(recorded.metrics["test"]["loss"], abs=1e-5)
+
+
+def test_images_with_a_number_as_label(mini_image, photos, tmp_path):
+    import csv
+
+    from hf_transfer import ImageBackbone, ImageClassification
+
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        rows = [(str(path), 0.5 + (path.parent.name == "light")) for path in sorted(photos.glob("*/*.png"))]
+        csv.writer(file).writerows([("image", "label"), *rows])
+    for head in (NativeHead(), LSTMHead(4, 1)):
+        folder = tmp_path / type(head).__name__
+        spec = ImageClassification(str(tmp_path / "table.csv"))
+        backbone = ImageBackbone(str(mini_image), image_size=64)
+        result = run(Recipe(summary="brightness", data=spec, backbone=backbone, head=head), folder, max_steps=2)
+        assert result.data["problem_type"] == "regression" and result.headline["name"] == "mse"
+        assert isinstance(load(folder).predict([rows[0][0]])[0].label, float)
