@@ -26,7 +26,10 @@ test-all: $(VENV)/.installed  ## every test this machine can run
 	$(BIN)/python -m pytest -m "not gpu"
 
 bench: $(VENV)/.installed  ## measure what README quotes, into benchmarks/results/
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/demo_scores.py
+	$(BIN)/python benchmarks/readme_table.py
 
 quality: $(VENV)/.installed  ## lint and check the format
 	$(BIN)/ruff check .

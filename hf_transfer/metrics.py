@@ -7,8 +7,8 @@ Every metric takes the same two arguments, so any of them can be combined (`eval
 - `references`: class ids `(n,)`; 0/1 of shape `(n, labels)`; numbers `(n,)`.
 
 Each class has one formula, `value`, on arrays. `Metric.compute` reaches it through evaluate's Arrow buffers;
-`compute_metrics`, which runs after every epoch, calls it on the arrays themselves. A metric that is undefined on the
-data (ROC-AUC where one class is absent) is NaN there and left out by `compute_metrics`.
+`scoring.compute_metrics`, which runs after every epoch, calls it on the arrays themselves. A metric that is undefined
+on the data (ROC-AUC where one class is absent) is NaN there and left out by `compute_metrics`.
 """
 
 from collections.abc import Sequence
@@ -87,7 +87,7 @@ class Accuracy(_Metric):
     key = "accuracy"
 
     def row_terms(self, predictions, references):
-        decided = _decided(predictions, references)
+        decided = decisions(predictions, references)
         right = decided == references if references.ndim == 1 else (decided == references).all(axis=1)
         return right.astype(np.float64), np.ones(len(right))
 
@@ -102,7 +102,7 @@ class BalancedAccuracy(_Metric):
     problem_types = (SINGLE,)
 
     def value(self, predictions, references):
-        decided = _decided(predictions, references)
+        decided = decisions(predictions, references)
         # sklearn's balanced_accuracy_score is this and a warning for each predicted class that does not occur
         return sk.recall_score(references, decided, labels=np.unique(references), average="macro", zero_division=0)
 
@@ -124,7 +124,7 @@ class _Averaged(_Metric):
     def row_terms(self, predictions, references):
         if self.average != "micro":
             return None
-        decided = _decided(predictions, references)
+        decided = decisions(predictions, references)
         if references.ndim == 1:
             hits, ones = (decided == references).astype(np.float64), np.ones(len(references))
             return self._terms(hits, ones, ones)
@@ -133,9 +133,9 @@ class _Averaged(_Metric):
     def value(self, predictions, references):
         if self.average == "micro":
             return self._ratio(predictions, references)
-        decided = _decided(predictions, references)
+        decided = decisions(predictions, references)
         scores = sk.precision_recall_fscore_support(
-            *_sklearn_view(references, decided), average=self.average, zero_division=0, **_sklearn_labels(references)
+            *sklearn_view(references, decided), average=self.average, zero_division=0, **sklearn_labels(references)
         )
         return scores[self.position]
 
@@ -177,7 +177,7 @@ class MatthewsCorrelation(_Metric):
     problem_types = (SINGLE,)
 
     def value(self, predictions, references):
-        return sk.matthews_corrcoef(references, _decided(predictions, references))
+        return sk.matthews_corrcoef(references, decisions(predictions, references))
 
 
 class RocAuc(_Metric):
@@ -231,7 +231,7 @@ class ExpectedCalibrationError(_Metric):
         if references.ndim == 2:
             predictions, references = predictions.ravel(), references.ravel()
         scores = _both_columns(predictions)
-        confidence, right = scores.max(axis=1), _decided(scores, references) == references
+        confidence, right = scores.max(axis=1), decisions(scores, references) == references
         bins = np.clip(np.ceil(confidence * self.n_bins).astype(int) - 1, 0, self.n_bins - 1)
         return np.abs(np.bincount(bins, weights=right - confidence)).sum() / len(right)
 
@@ -318,23 +318,6 @@ def metric_names(problem_type: str, names: Sequence[str] | None = None) -> tuple
     return tuple(dict.fromkeys((headline, *(DEFAULT_METRICS[problem_type] if names is None else names))))
 
 
-def probabilities(logits: np.ndarray, problem_type: str) -> np.ndarray:
-    """What the model says, in float64: softmax over classes, sigmoid of each label, or the regression value itself.
-
-    Args:
-        logits (`np.ndarray` of shape `(n, num_labels)`): for regression also `(n,)`.
-
-    Returns:
-        `np.ndarray` of shape `(n, num_labels)`; for regression `(n,)`.
-    """
-    logits = np.asarray(logits, dtype=np.float64)
-    if problem_type == REGRESSION:
-        return logits.reshape(len(logits))
-    if problem_type == MULTI:
-        return np.exp(-np.logaddexp(0.0, -logits))
-    return np.exp(_log_softmax(logits))
-
-
 def decide(probabilities: np.ndarray, problem_type: str) -> np.ndarray:
     """The answer for each row: the most probable class (the first of equals), 1 for each label more probable than
     not, or the regression value."""
@@ -345,142 +328,7 @@ def decide(probabilities: np.ndarray, problem_type: str) -> np.ndarray:
     return probabilities.argmax(axis=1)
 
 
-def compute_metrics(
-    logits: np.ndarray, labels: np.ndarray, problem_type: str, names: Sequence[str] | None = None
-) -> dict[str, float]:
-    """Metrics of one split, the headline first, and its `loss`: mean cross-entropy (nats), mean binary cross-entropy
-    over rows and labels, or mean squared error, without class weights or other terms of the objective.
-
-    Args:
-        logits (`np.ndarray` of shape `(n, num_labels)`): for regression also `(n,)`.
-        labels (`np.ndarray`): class ids `(n,)`, 0/1 `(n, num_labels)`, or numbers `(n,)`.
-        problem_type (`str`): a key of `HEADLINE`.
-        names (`Sequence[str]`): keys of `METRICS`; none takes `DEFAULT_METRICS`. The headline is always computed.
-
-    Returns:
-        `dict[str, float]`: without the metrics that are undefined on these rows.
-
-    Raises:
-        `UserError`: a metric is not defined for `problem_type`, or the logits are not finite (training diverged).
-        `ValueError`: shapes do not fit, or a class id is out of range.
-    """
-    wanted = metric_names(problem_type, names)
-    logits, labels = _checked(logits, labels, problem_type)
-    predictions = probabilities(logits, problem_type)
-    values: dict[str, float] = {}
-    for name in wanted:
-        values.update(METRICS[name]()._compute(predictions, labels))
-    values["loss"] = _loss(logits, labels, problem_type)
-    return {name: value for name, value in values.items() if not np.isnan(value)}
-
-
-def per_class(logits: np.ndarray, labels: np.ndarray, problem_type: str, class_names: Sequence[str]) -> list[dict]:
-    """Precision, recall, F1 and support (rows) of each class or label, in the order of the ids; [] for regression."""
-    if problem_type == REGRESSION:
-        return []
-    logits, labels = _checked(logits, labels, problem_type)
-    if len(class_names) != logits.shape[1]:
-        raise ValueError(f"{len(class_names)} class names for logits of shape {logits.shape}")
-    decided = _decided(probabilities(logits, problem_type), labels)
-    ids = {"labels": range(logits.shape[1]), **_sklearn_labels(labels)}
-    columns = sk.precision_recall_fscore_support(*_sklearn_view(labels, decided), average=None, zero_division=0, **ids)
-    return [
-        {"name": str(name), "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
-        for name, p, r, f, n in zip(class_names, *columns, strict=True)
-    ]
-
-
-def bootstrap_ci(
-    logits: np.ndarray, labels: np.ndarray, problem_type: str, name: str, n_resamples: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """95% percentile bootstrap interval of a metric over the rows of a split (Efron 1979): how far the number could
-    move with other test rows of the same kind. It says nothing about another training seed.
-
-    Args:
-        name (`str`): a key of `METRICS`.
-        n_resamples (`int`): rows are drawn with replacement this many times.
-        seed (`int`): of the draws; the same arguments give the same interval.
-
-    Returns:
-        `tuple[float, float]`: 2.5th and 97.5th percentile over the resamples on which the metric is defined.
-
-    Raises:
-        `UserError`: the metric is not defined for `problem_type`.
-        `ValueError`: the metric is undefined on these rows.
-    """
-    metric_names(problem_type, [name])
-    metric = METRICS[name]()
-    logits, labels = _checked(logits, labels, problem_type)
-    predictions = probabilities(logits, problem_type)
-    if np.isnan(metric.value(predictions, labels)):
-        raise ValueError(f"{name} is undefined on these {len(labels)} rows, so it has no interval")
-    terms = metric.row_terms(predictions, labels)
-    rng = np.random.default_rng(seed)
-    values = np.empty(n_resamples)
-    for i in range(n_resamples):
-        rows = rng.integers(0, len(labels), len(labels))
-        if terms is None:
-            values[i] = metric.value(predictions[rows], labels[rows])
-        else:
-            below = terms[1][rows].sum()
-            values[i] = terms[0][rows].sum() / below if below else 0.0
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def majority_baseline(train_labels: np.ndarray, test_labels: np.ndarray, problem_type: str) -> float:
-    """The headline metric on test of a model that has seen no input: it always answers the most frequent train class
-    (the smallest id of equals), the labels that more than half of the train rows have, or the train mean."""
-    train, test = np.asarray(train_labels, np.float64), np.asarray(test_labels, np.float64)
-    if problem_type == SINGLE:
-        answer = np.bincount(train.astype(np.int64)).argmax()
-    elif problem_type == MULTI:
-        answer = train.mean(axis=0) > 0.5
-    else:
-        train, test = train.reshape(len(train)), test.reshape(len(test))
-        answer = train.mean()
-    name = HEADLINE[problem_type][0]
-    return METRICS[name]()._compute(np.broadcast_to(answer, test.shape), test)[name]
-
-
-def _checked(logits, labels, problem_type: str) -> tuple[np.ndarray, np.ndarray]:
-    """Float64 arrays of the shapes that `compute_metrics` documents, regression as `(n,)`."""
-    logits, labels = np.asarray(logits, np.float64), np.asarray(labels, np.float64)
-    if problem_type == REGRESSION:
-        logits, labels = logits.reshape(len(logits), -1), labels.reshape(len(labels), -1)
-        fits = logits.shape == labels.shape and logits.shape[1] == 1
-        logits, labels = logits.reshape(-1), labels.reshape(-1)
-    elif problem_type == MULTI:
-        fits = logits.ndim == 2 and logits.shape == labels.shape
-    else:
-        fits = logits.ndim == 2 and labels.shape == logits.shape[:1]
-    if not fits or len(logits) == 0:
-        raise ValueError(f"logits of shape {logits.shape} do not fit labels of shape {labels.shape} ({problem_type})")
-    if problem_type == SINGLE and not (labels.min() >= 0 and labels.max() < logits.shape[1]):
-        raise ValueError(f"class ids go from {labels.min():g} to {labels.max():g}, but there are {logits.shape[1]}")
-    broken = ~np.isfinite(logits.reshape(len(logits), -1)).all(axis=1)
-    if broken.any():
-        raise UserError(
-            f"the model's outputs are not finite in {broken.sum()} of {len(broken)} rows: training has diverged; "
-            "a lower learning_rate usually helps"
-        )
-    return logits, labels
-
-
-def _loss(logits: np.ndarray, labels: np.ndarray, problem_type: str) -> float:
-    if problem_type == REGRESSION:
-        return float(MSE().value(logits, labels))
-    if problem_type == MULTI:
-        return float((np.logaddexp(0.0, logits) - labels * logits).mean())
-    return float(-_log_softmax(logits)[np.arange(len(labels)), labels.astype(np.int64)].mean())
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
-def _decided(predictions: np.ndarray, references: np.ndarray) -> np.ndarray:
+def decisions(predictions: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Class ids or 0/1 rows, whether `predictions` are those already or probabilities."""
     if references.ndim == 2:
         return decide(predictions, MULTI)
@@ -498,13 +346,13 @@ def _both_columns(predictions: np.ndarray) -> np.ndarray:
     return np.stack([1.0 - predictions, predictions], axis=1) if predictions.ndim == 1 else predictions
 
 
-def _sklearn_view(references: np.ndarray, decided: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def sklearn_view(references: np.ndarray, decided: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn takes one column of 0/1 for two classes, so a single label goes in flat (see `_sklearn_labels`)."""
     single = references.ndim == 2 and references.shape[1] == 1
     return (references.ravel(), decided.ravel()) if single else (references, decided)
 
 
-def _sklearn_labels(references: np.ndarray) -> dict:
+def sklearn_labels(references: np.ndarray) -> dict:
     return {"labels": [1]} if references.ndim == 2 and references.shape[1] == 1 else {}
 
 

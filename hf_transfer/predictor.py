@@ -113,7 +113,7 @@ class Predictor:
         raise UserError(f"this model reads texts or pairs of texts; found a {type(wrong).__name__}")
 
     def _predictions(self, logits) -> list[Prediction]:
-        from .metrics import probabilities
+        from .scoring import probabilities
 
         kind, names = self.labels.problem_type, self.labels.names
         if kind == "regression":
@@ -214,7 +214,7 @@ class Predictor:
         import numpy as np
 
         from .data import load_labelled
-        from .metrics import compute_metrics
+        from .scoring import compute_metrics
 
         data = replace(self.recipe.data, **overrides)
         rows = load_labelled(data, source, self.labels, self._named(overrides))

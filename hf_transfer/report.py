@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .metrics import bootstrap_ci, compute_metrics, majority_baseline, per_class
+from .scoring import bootstrap_ci, compute_metrics, majority_baseline, per_class
 
 
 def describe(name: str | None, recipe, splits, parameters: dict[str, int]) -> list[str]:

@@ -22,7 +22,7 @@ from .data import load_data
 from .errors import UserError
 from .features import collate_features, record_features
 from .inputs import collator, encode
-from .metrics import HEADLINE, compute_metrics, metric_names
+from .metrics import HEADLINE, metric_names
 from .predictor import load
 from .recipe import Recipe, recipe_to_dict
 from .replay import replay_of
@@ -30,6 +30,7 @@ from .report import describe, environment, farewell, loading_snippet, measure
 from .results import RunResult, hub_sources
 from .resume import remember
 from .saving import save_model
+from .scoring import compute_metrics
 from .threads import use_idle_cores
 from .trainer import TransferTrainer, frozen_modules
 

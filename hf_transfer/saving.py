@@ -19,6 +19,9 @@ def save_model(model, processor, recipe_data: dict, folder: Path) -> None:
         type(model.config).register_for_auto_class()
     with quiet():
         model.save_pretrained(folder)
+    for weights in folder.glob("*.safetensors"):
+        # Written through a private temporary file; whoever may read the configuration may read the weights.
+        weights.chmod((folder / "config.json").stat().st_mode)
     if model.main_input_name != "pixel_values":  # timm's image settings are in config.json
         processor.save_pretrained(folder)
     write_json(folder / "recipe.json", recipe_data)

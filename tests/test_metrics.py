@@ -11,6 +11,7 @@ import pytest
 from sklearn import metrics as sk
 
 from hf_transfer import metrics as m
+from hf_transfer import scoring
 from hf_transfer.errors import UserError
 
 SINGLE, MULTI, REGRESSION = m.SINGLE, m.MULTI, m.REGRESSION
@@ -131,7 +132,7 @@ def test_a_single_label_is_not_averaged_with_its_absence():
     for name in ("macro_f1", "weighted_f1", "micro_f1"):
         assert m.METRICS[name]().compute(predictions=said, references=truth)[name] == pytest.approx(2 / 3)
     logits = np.where(np.array(said) == 1, 3.0, -3.0)
-    assert m.per_class(logits, np.array(truth), MULTI, ["urgent"]) == [
+    assert scoring.per_class(logits, np.array(truth), MULTI, ["urgent"]) == [
         {"name": "urgent", "precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "support": 3}
     ]
 
@@ -176,11 +177,11 @@ def test_combine_needs_no_network_and_no_disk(problem_type, tmp_path, monkeypatc
     logits, labels = sample(problem_type)
     names = names_for(problem_type)
     combined = evaluate.combine([m.METRICS[name]() for name in names])
-    predictions = m.probabilities(logits, problem_type)
+    predictions = scoring.probabilities(logits, problem_type)
     got = combined.compute(predictions=predictions, references=labels)
     assert list(got) == names
     assert got == pytest.approx(
-        {n: v for n, v in m.compute_metrics(logits, labels, problem_type, names).items() if n in got}
+        {n: v for n, v in scoring.compute_metrics(logits, labels, problem_type, names).items() if n in got}
     )
     # and in pieces, as evaluate's users do
     for start in (0, 16, 32):
@@ -200,35 +201,35 @@ def test_compute_metrics_has_no_second_copy_of_the_formulas(monkeypatch):
     logits, labels = sample(SINGLE)
     monkeypatch.setattr(m.F1, "value", lambda self, predictions, references: 0.125)
     monkeypatch.setattr(m.Accuracy, "row_terms", lambda self, p, r: (np.full(len(r), 0.25), np.ones(len(r))))
-    got = m.compute_metrics(logits, labels, SINGLE)
+    got = scoring.compute_metrics(logits, labels, SINGLE)
     assert got["macro_f1"] == got["weighted_f1"] == 0.125
     assert got["accuracy"] == 0.25
-    assert m.bootstrap_ci(logits, labels, SINGLE, "accuracy", 10) == (0.25, 0.25)
-    assert m.majority_baseline(labels, labels, SINGLE) == 0.25
+    assert scoring.bootstrap_ci(logits, labels, SINGLE, "accuracy", 10) == (0.25, 0.25)
+    assert scoring.majority_baseline(labels, labels, SINGLE) == 0.25
 
 
 def test_compute_metrics_gives_plain_floats_and_the_loss():
     three = math.log(3)
-    got = m.compute_metrics([[0.0, three], [0.0, three]], [1, 0], SINGLE)
+    got = scoring.compute_metrics([[0.0, three], [0.0, three]], [1, 0], SINGLE)
     assert got["loss"] == pytest.approx(-(math.log(3 / 4) + math.log(1 / 4)) / 2)
     assert got["accuracy"] == 0.5
     assert list(got)[0] == "accuracy" and {type(value) for value in got.values()} == {float}
     assert json.loads(json.dumps(got)) == got
-    rows = m.compute_metrics([[0.0, three]], [[1.0, 0.0]], MULTI)
+    rows = scoring.compute_metrics([[0.0, three]], [[1.0, 0.0]], MULTI)
     assert rows["loss"] == pytest.approx((math.log(2) + math.log(4)) / 2)
-    assert m.compute_metrics([[1.0], [4.0]], [1.0, 2.0], REGRESSION)["loss"] == 2.0
-    assert m.compute_metrics([1.0, 4.0], [[1.0], [2.0]], REGRESSION)["mse"] == 2.0
+    assert scoring.compute_metrics([[1.0], [4.0]], [1.0, 2.0], REGRESSION)["loss"] == 2.0
+    assert scoring.compute_metrics([1.0, 4.0], [[1.0], [2.0]], REGRESSION)["mse"] == 2.0
 
 
 def test_log_loss_is_the_loss():
     for problem_type in (SINGLE, MULTI):
-        got = m.compute_metrics(*sample(problem_type), problem_type, ("log_loss",))
+        got = scoring.compute_metrics(*sample(problem_type), problem_type, ("log_loss",))
         assert got["log_loss"] == pytest.approx(got["loss"])
 
 
 def test_defaults_are_defined_and_start_with_the_headline():
     for problem_type, (headline, _) in m.HEADLINE.items():
-        got = m.compute_metrics(*sample(problem_type), problem_type)
+        got = scoring.compute_metrics(*sample(problem_type), problem_type)
         assert tuple(got) == (*m.DEFAULT_METRICS[problem_type], "loss")
         assert m.metric_names(problem_type)[0] == headline
         assert m.metric_names(problem_type, ["macro_f1"] if problem_type != REGRESSION else ["mae"])[0] == headline
@@ -237,12 +238,12 @@ def test_defaults_are_defined_and_start_with_the_headline():
 def test_undefined_metrics_are_left_out_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        one_class = m.compute_metrics([[2.0, 0.0], [0.0, 1.0]], [0, 0], SINGLE)
+        one_class = scoring.compute_metrics([[2.0, 0.0], [0.0, 1.0]], [0, 0], SINGLE)
         # class 2 of three does not occur
-        gap = m.compute_metrics([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [0, 1], SINGLE)
+        gap = scoring.compute_metrics([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [0, 1], SINGLE)
         # label 1 has no row
-        empty = m.compute_metrics([[1.0, -1.0], [-1.0, -1.0]], [[1, 0], [0, 0]], MULTI)
-        constant = m.compute_metrics([[0.1], [0.1], [0.1]], [1.0, 2.0, 3.0], REGRESSION)
+        empty = scoring.compute_metrics([[1.0, -1.0], [-1.0, -1.0]], [[1, 0], [0, 0]], MULTI)
+        constant = scoring.compute_metrics([[0.1], [0.1], [0.1]], [1.0, 2.0, 3.0], REGRESSION)
     assert "roc_auc" not in one_class and one_class["accuracy"] == 0.5 and one_class["balanced_accuracy"] == 0.5
     assert "roc_auc" not in gap and gap["accuracy"] == 1.0
     assert "roc_auc" not in empty and empty["micro_f1"] == 1.0
@@ -252,11 +253,11 @@ def test_undefined_metrics_are_left_out_without_a_warning():
 def test_probabilities_are_stable_and_double():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert m.probabilities(np.float32([[1000, 0], [0, -1000]]), SINGLE).tolist() == [[1, 0], [1, 0]]
-        assert m.probabilities(np.float32([[-1000, 0, 1000]]), MULTI).tolist() == [[0, 0.5, 1]]
-    thirds = m.probabilities(np.float16([[7, 7, 7]]), SINGLE)
+        assert scoring.probabilities(np.float32([[1000, 0], [0, -1000]]), SINGLE).tolist() == [[1, 0], [1, 0]]
+        assert scoring.probabilities(np.float32([[-1000, 0, 1000]]), MULTI).tolist() == [[0, 0.5, 1]]
+    thirds = scoring.probabilities(np.float16([[7, 7, 7]]), SINGLE)
     assert thirds.dtype == np.float64 and thirds == pytest.approx(1 / 3, abs=1e-15)
-    assert m.probabilities([[2.5], [-1.0]], REGRESSION).tolist() == [2.5, -1.0]
+    assert scoring.probabilities([[2.5], [-1.0]], REGRESSION).tolist() == [2.5, -1.0]
 
 
 def test_decide():
@@ -275,13 +276,13 @@ def test_decide():
 )
 def test_a_metric_that_is_not_defined_is_refused(problem_type, names, words):
     with pytest.raises(UserError) as error:
-        m.compute_metrics(*sample(problem_type), problem_type, names)
+        scoring.compute_metrics(*sample(problem_type), problem_type, names)
     assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
 
 
 def test_diverged_training_is_said():
     with pytest.raises(UserError, match="not finite in 1 of 2 rows.*learning_rate"):
-        m.compute_metrics([[0.0, np.nan], [1.0, 0.0]], [0, 1], SINGLE)
+        scoring.compute_metrics([[0.0, np.nan], [1.0, 0.0]], [0, 1], SINGLE)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +299,7 @@ def test_diverged_training_is_said():
 )
 def test_shapes_that_do_not_fit_are_refused(logits, labels, problem_type):
     with pytest.raises(ValueError):
-        m.compute_metrics(logits, labels, problem_type)
+        scoring.compute_metrics(logits, labels, problem_type)
 
 
 def test_wrong_use_of_a_metric_is_refused():
@@ -314,31 +315,31 @@ def test_wrong_use_of_a_metric_is_refused():
 
 def test_per_class_by_hand():
     logits = np.eye(4)[SAID]  # a fourth class neither occurs nor is said
-    got = m.per_class(logits, np.array(TRUE), SINGLE, ["a", "b", "c", "d"])
+    got = scoring.per_class(logits, np.array(TRUE), SINGLE, ["a", "b", "c", "d"])
     assert [row.pop("name") for row in got] == ["a", "b", "c", "d"]
     assert [row.pop("support") for row in got] == [3, 2, 1, 0]
     expected = [(2 / 3, 2 / 3, 2 / 3), (2 / 3, 1, 0.8), (0, 0, 0), (0, 0, 0)]
     for row, scores in zip(got, expected, strict=True):
         assert tuple(row.values()) == pytest.approx(scores)
-    labels = m.per_class(np.array(SAID_ROWS) - 0.5, np.array(TRUE_ROWS), MULTI, ["x", "y", "z"])
+    labels = scoring.per_class(np.array(SAID_ROWS) - 0.5, np.array(TRUE_ROWS), MULTI, ["x", "y", "z"])
     assert labels[1] == {"name": "y", "precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3), "support": 1}
-    assert m.per_class(np.ones((2, 1)), np.ones(2), REGRESSION, ["stars"]) == []
+    assert scoring.per_class(np.ones((2, 1)), np.ones(2), REGRESSION, ["stars"]) == []
 
 
 def test_bootstrap_of_accuracy_is_binomial():
     # 80 of 100 right: the share of 100 draws has deviation sqrt(0.8 * 0.2 / 100) = 0.04
     logits = np.tile([1.0, 0.0], (100, 1))
     labels = np.array([0] * 80 + [1] * 20)
-    low, high = m.bootstrap_ci(logits, labels, SINGLE, "accuracy")
+    low, high = scoring.bootstrap_ci(logits, labels, SINGLE, "accuracy")
     assert low == pytest.approx(0.8 - 1.96 * 0.04, abs=0.015)
     assert high == pytest.approx(0.8 + 1.96 * 0.04, abs=0.015)
-    assert (low, high) == m.bootstrap_ci(logits, labels, SINGLE, "accuracy")
-    assert (low, high) != m.bootstrap_ci(logits, labels, SINGLE, "accuracy", seed=1)
+    assert (low, high) == scoring.bootstrap_ci(logits, labels, SINGLE, "accuracy")
+    assert (low, high) != scoring.bootstrap_ci(logits, labels, SINGLE, "accuracy", seed=1)
 
 
 def test_bootstrap_of_equal_errors_has_no_width():
-    assert m.bootstrap_ci([[2.0], [0.0]], [0.0, 2.0], REGRESSION, "mse", 20) == (4.0, 4.0)
-    assert m.bootstrap_ci([[2.0], [0.0]], [0.0, 2.0], REGRESSION, "mae", 20) == (2.0, 2.0)
+    assert scoring.bootstrap_ci([[2.0], [0.0]], [0.0, 2.0], REGRESSION, "mse", 20) == (4.0, 4.0)
+    assert scoring.bootstrap_ci([[2.0], [0.0]], [0.0, 2.0], REGRESSION, "mae", 20) == (2.0, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +348,7 @@ def test_bootstrap_of_equal_errors_has_no_width():
 )
 def test_bootstrap_by_row_terms_is_that_of_the_metric(problem_type, name, monkeypatch):
     logits, labels = sample(problem_type)
-    fast = m.bootstrap_ci(logits, labels, problem_type, name, 50)
+    fast = scoring.bootstrap_ci(logits, labels, problem_type, name, 50)
     metric = m.METRICS[name]()
 
     class Slow(type(metric)):
@@ -361,28 +362,28 @@ def test_bootstrap_by_row_terms_is_that_of_the_metric(problem_type, name, monkey
             return above.sum() / below.sum()
 
     monkeypatch.setitem(m.METRICS, name, lambda: Slow(metric.average) if hasattr(metric, "average") else Slow())
-    monkeypatch.setattr(m, "metric_names", lambda *_: ())
-    assert m.bootstrap_ci(logits, labels, problem_type, name, 50) == pytest.approx(fast)
+    monkeypatch.setattr(scoring, "metric_names", lambda *_: ())
+    assert scoring.bootstrap_ci(logits, labels, problem_type, name, 50) == pytest.approx(fast)
 
 
 def test_bootstrap_of_a_metric_that_needs_every_row():
     logits, labels = sample(SINGLE)
-    low, high = m.bootstrap_ci(logits, labels, SINGLE, "macro_f1", 50)
-    assert low < m.compute_metrics(logits, labels, SINGLE)["macro_f1"] < high
+    low, high = scoring.bootstrap_ci(logits, labels, SINGLE, "macro_f1", 50)
+    assert low < scoring.compute_metrics(logits, labels, SINGLE)["macro_f1"] < high
     # resamples without class 2 leave ROC-AUC undefined and are passed over
     logits, labels = sample(SINGLE, rows=6)
-    assert all(math.isfinite(bound) for bound in m.bootstrap_ci(logits, labels, SINGLE, "roc_auc", 50))
+    assert all(math.isfinite(bound) for bound in scoring.bootstrap_ci(logits, labels, SINGLE, "roc_auc", 50))
     with pytest.raises(ValueError, match="undefined"):
-        m.bootstrap_ci([[1.0, 0.0]], [0], SINGLE, "roc_auc")
+        scoring.bootstrap_ci([[1.0, 0.0]], [0], SINGLE, "roc_auc")
     with pytest.raises(UserError, match="mse"):
-        m.bootstrap_ci(logits, labels, SINGLE, "mse")
+        scoring.bootstrap_ci(logits, labels, SINGLE, "mse")
 
 
 def test_majority_baselines_by_hand():
-    assert m.majority_baseline([0, 0, 1], [1, 1, 0, 1], SINGLE) == 1 / 4
-    assert m.majority_baseline([1, 0], [1, 1, 0, 1], SINGLE) == 1 / 4  # of equals the smaller id
+    assert scoring.majority_baseline([0, 0, 1], [1, 1, 0, 1], SINGLE) == 1 / 4
+    assert scoring.majority_baseline([1, 0], [1, 1, 0, 1], SINGLE) == 1 / 4  # of equals the smaller id
     # label 0 on 2 of 3 rows, label 1 on 1 of 3: answers (1, 0); on test one hit, one false alarm, one miss
-    assert m.majority_baseline([[1, 0], [1, 1], [0, 0]], [[1, 1], [0, 0]], MULTI) == 1 / 2
-    assert m.majority_baseline([[1, 0], [0, 0]], [[1, 1]], MULTI) == 0  # half is no majority
-    assert m.majority_baseline([1.0, 3.0], [2.0, 4.0], REGRESSION) == 2.0
-    assert type(m.majority_baseline(np.array([0, 0, 1]), np.array([0]), SINGLE)) is float
+    assert scoring.majority_baseline([[1, 0], [1, 1], [0, 0]], [[1, 1], [0, 0]], MULTI) == 1 / 2
+    assert scoring.majority_baseline([[1, 0], [0, 0]], [[1, 1]], MULTI) == 0  # half is no majority
+    assert scoring.majority_baseline([1.0, 3.0], [2.0, 4.0], REGRESSION) == 2.0
+    assert type(scoring.majority_baseline(np.array([0, 0, 1]), np.array([0]), SINGLE)) is float
