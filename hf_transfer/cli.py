@@ -29,7 +29,11 @@ RUN_FLAGS = {
         Flag("show", ("bool",), help="print the resolved recipe as JSON and stop"),
         Flag("list", ("bool",), help="name all recipes and stop"),
         Flag("resume", ("bool",), help="go on from the last checkpoint in --output_dir"),
-        Flag("overwrite", ("bool",), help="replace what --output_dir holds, once the new run has succeeded"),
+        Flag(
+            "overwrite",
+            ("bool",),
+            help="replace the result in --output_dir once the new run has succeeded; other files stay",
+        ),
         Flag("keep_checkpoints", ("bool",), help="leave the checkpoints of training in --output_dir"),
         Flag("trust_remote_code", ("bool",), help="run the Python code that a checkpoint brings along"),
         _TRACEBACK,

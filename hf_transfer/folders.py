@@ -1,5 +1,6 @@
 """The output folder: refused when it holds something, and changed only by a run that came to its end."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -65,19 +66,34 @@ def staging(folder: Path) -> Path:
 
 
 def publish(folder: Path, keep_checkpoints: bool = False) -> None:
-    """Move a complete result from staging into its place and remove what it replaces."""
+    """Move a complete result from staging into its place and remove what an earlier run left there.
+
+    Only files that a run wrote are removed, by the list in its `results.json`: `--overwrite` on a folder that holds
+    other things must not cost them.
+    """
     new = folder / STAGING
     names = {path.name for path in new.iterdir()}
+    old = written_by_a_run(folder)
     for path in sorted(new.iterdir()):
-        target = folder / path.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        os.replace(path, target)
+        os.replace(path, folder / path.name)
     new.rmdir()
-    kept = {CHECKPOINTS} if keep_checkpoints else set()
-    for path in folder.iterdir():
-        if path.name not in names | kept:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name in old - names:
+        (folder / name).unlink(missing_ok=True)
+    for path in folder.glob(f"{CHECKPOINTS}*"):
+        if path.is_dir() and not (keep_checkpoints and path.name == CHECKPOINTS):
+            shutil.rmtree(path)
+
+
+def written_by_a_run(folder: Path) -> set[str]:
+    """Return the names of the files that the finished run in `folder` wrote, by its own account."""
+    path = folder / "results.json"
+    if not path.exists():
+        return set()
+    try:
+        names = json.loads(path.read_text(encoding="utf-8")).get("files", [])
+    except (ValueError, AttributeError):
+        return set()  # not a result of ours, so nothing of ours to remove
+    return {name for name in names if Path(name).name == name}
 
 
 def last_checkpoint(folder: Path) -> Path | None:

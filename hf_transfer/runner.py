@@ -57,7 +57,7 @@ def run(
         output_dir (`str`, *optional*): where the result goes; by default the first free `runs/NAME`.
         name (`str`, *optional*): the recipe's name, for the result and the default folder.
         resume (`bool`): go on from the last checkpoint in `output_dir`.
-        overwrite (`bool`): replace what `output_dir` holds, once this run has succeeded.
+        overwrite (`bool`): replace the result in `output_dir` once this run has succeeded; other files there stay.
         keep_checkpoints (`bool`): leave `output_dir/checkpoints` in place.
         trust_remote_code (`bool`): run the code that a checkpoint brings.
         overrides: fields of `TrainingArguments`; they win over the recipe's own.
@@ -195,6 +195,7 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
                 "parameters": parameters,
                 "environment": environment(args, state.num_processes),
                 "training": dict(recipe.training),
+                "files": sorted({path.name for path in staging.iterdir()} | {"README.md", "results.json"}),
             },
         )
         result.save()

@@ -134,9 +134,11 @@ def test_an_output_folder_that_holds_something(recipe, tmp_path):
         run(recipe, folder, overwrite=True, max_steps=1, lr_scheduler_type="nope")
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
-    run(recipe, folder, overwrite=True, max_steps=1, seed=5)
+    assert (folder / "heads_transfer.py").exists()
+    run(replace(recipe, head=NativeHead()), folder, overwrite=True, max_steps=1, seed=5)
     assert json.loads((folder / "results.json").read_text())["seed"] == 5
-    assert not (folder / "notes.txt").exists()
+    assert not (folder / "heads_transfer.py").exists()  # the first run's, which the stock model has no use for
+    assert (folder / "notes.txt").read_text() == "mine"
 
 
 def test_default_folders_count_up(recipe, tmp_path, monkeypatch):
