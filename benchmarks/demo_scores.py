@@ -48,14 +48,12 @@ def main() -> None:
                     "test": result.metrics["test"],
                     "test_ci95": result.data["headline"]["ci95"],
                     "baselines": result.data["baselines"],
-                    "timing": result.data["timing"],
                 }
             )
         content["recipes"][name] = {
             "training": result.data["training"],
             "rows": {split: result.data["data"][split] for split in ("train", "validation", "test")},
             "test": {metric: summary([run["test"][metric] for run in runs]) for metric in ("accuracy", "macro_f1")},
-            "total_s": summary([run["timing"]["total_s"] for run in runs]),
             "runs": runs,
         }
         content["environment"] = result.data["environment"]
