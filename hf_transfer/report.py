@@ -78,10 +78,11 @@ def environment(args, processes: int) -> dict:
     }
 
 
-def farewell(folder) -> str:
+def farewell(folder, modality: str) -> str:
     """Return the lines that say where the model is and how to use it."""
+    new = "new.csv" if modality == "text" else "photos/"
     return (
         f"The model is in {folder}\n"
-        f"  predict     hf-transfer predict {folder} --input new.csv --output predictions.csv\n"
+        f"  predict     hf-transfer predict {folder} --input {new} --output predictions.csv\n"
         f'  in Python   from hf_transfer import load; load("{folder}").predict([...])'
     )

@@ -202,7 +202,7 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
         (staging / "README.md").write_text(model_card(result, loading_snippet(model, backbone)), encoding="utf-8")
         folders.publish(folder, keep_checkpoints)
         result.output_dir = folder
-        say(f"\n{result.table()}\n\n{farewell(folder)}")
+        say(f"\n{result.table()}\n\n{farewell(folder, backbone.modality)}")
     state.wait_for_everyone()
     return RunResult.load(folder)
 

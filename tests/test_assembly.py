@@ -183,3 +183,28 @@ def test_images_of_any_mode_become_colours(mode, mini_image):
 def test_transparency_is_laid_on_white(mini_image):
     clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
     assert ImageBackbone(str(mini_image)).as_colours(clear).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_multi_band_images(tmp_path):
+    """A five-page TIFF is one image of five channels, through data, training and prediction."""
+    from hf_transfer import ImageClassification, Recipe, load, run
+
+    draw = np.random.default_rng(0)
+    for level, name in enumerate(("dark", "light")):
+        (tmp_path / "bands" / name).mkdir(parents=True)
+        for number in range(8):
+            pages = [
+                Image.fromarray((draw.integers(0, 60, (24, 24)) + level * 150 + page).astype("uint8"))
+                for page in range(5)
+            ]
+            pages[0].save(tmp_path / "bands" / name / f"{number}.tiff", save_all=True, append_images=pages[1:])
+    folder = mini_image_checkpoint(tmp_path / "net", "test_resnet")
+    backbone = ImageBackbone(str(folder), image_size=32, in_chans=5)
+    picture = Image.open(tmp_path / "bands/light/0.tiff")
+    batch = backbone.preprocess({"image": [picture]}, backbone.processor())
+    assert batch["pixel_values"].shape == (1, 5, 32, 32)
+    recipe = Recipe(summary="bands", data=ImageClassification(str(tmp_path / "bands")), backbone=backbone)
+    run(recipe, tmp_path / "out", max_steps=2, per_device_train_batch_size=4)
+    assert load(tmp_path / "out").predict([tmp_path / "bands/dark/0.tiff"])[0].label in ("dark", "light")
+    with pytest.raises(UserError, match="has 5 pages; backbone.in_chans asks for 6"):
+        ImageBackbone(str(folder), in_chans=6).as_channels(picture)

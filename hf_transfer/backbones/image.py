@@ -18,7 +18,9 @@ class ImageBackbone:
         checkpoint (`str`): Hub id such as `timm/resnet18.a1_in1k`, or a folder with timm's `config.json` and weights.
         revision (`str`, *optional*): branch, tag or commit of a Hub id; pin it to make a run repeatable.
         image_size (`int`, *optional*): side in pixels; by default what the checkpoint was trained for.
-        in_chans (`int`): colour channels: 3 (RGB), 1 (grey) or 4 (RGBA); pretrained weights are adapted.
+        in_chans (`int`): channels: 3 (RGB), 1 (grey), 4 (RGBA), or as many as the pages of multi-band TIFF files;
+            pretrained weights are adapted. transformers' own image pipeline feeds RGB alone, so such a model predicts
+            through this package.
         layer (`int`, *optional*): read the feature map of this stage, counted from 0, and leave the stages above out.
         pooling (`str`): `"auto"` is the net's own global pooling; or `"mean"`, `"max"`, `"attention"` over positions.
         augmentation (`str`): for training: `"auto"` is `"crop_flip"` for a trained backbone and `"none"` for a frozen
@@ -35,8 +37,8 @@ class ImageBackbone:
 
     def __post_init__(self):
         object.__setattr__(self, "checkpoint", str(self.checkpoint))
-        if self.in_chans not in MODES:
-            raise UserError(f"backbone.in_chans is {self.in_chans}; allowed: {', '.join(map(str, MODES))}")
+        if self.in_chans < 1:
+            raise UserError(f"backbone.in_chans is {self.in_chans}; it must be at least 1")
         if self.augmentation not in AUGMENTATIONS:
             raise UserError(f"backbone.augmentation is {self.augmentation!r}; allowed: {', '.join(AUGMENTATIONS)}")
         if self.pooling not in ("auto", "mean", "max", "attention"):
@@ -98,9 +100,23 @@ class ImageBackbone:
         """
         import torch
 
-        images = [self.as_colours(image) for image in rows["image"]]
+        images = [self.as_channels(image) for image in rows["image"]]
         transform = self._training_transform(processor) if training else processor.val_transforms
         return {"pixel_values": torch.stack([transform(image) for image in images])}
+
+    def as_channels(self, image):
+        """Convert a `PIL.Image` to the net's channels: by colour mode, or one page of a multi-band TIFF for each.
+
+        Raises:
+            `UserError`: a multi-band image has another number of pages.
+        """
+        if self.in_chans in MODES:
+            return self.as_colours(image)  # of an animation, the first picture
+        pages = getattr(image, "n_frames", 1)
+        if pages != self.in_chans:
+            name = getattr(image, "filename", "") or "an image"
+            raise UserError(f"{name} has {pages} page{'s' * (pages != 1)}; backbone.in_chans asks for {self.in_chans}")
+        return _stack_pages(image)
 
     def as_colours(self, image):
         """Convert a `PIL.Image` of any mode to the net's channels; transparency is laid on white."""
@@ -146,6 +162,19 @@ class ImageBackbone:
         result = dict.fromkeys((name for name, _ in model.named_parameters()), top)
         result.update({f"{prefix}.{name}": ranks[order[name]] for name in inner})
         return result
+
+
+def _stack_pages(image):
+    """One channel per page, a float tensor of shape `(pages, height, width)` from 0 to 1, as `ToTensor` would give."""
+    import numpy as np
+    import torch
+
+    pages = []
+    for number in range(image.n_frames):
+        image.seek(number)
+        page = _to_eight_bits(image) if image.mode.startswith("I") or image.mode == "F" else image.convert("L")
+        pages.append(np.asarray(page, dtype=np.float32) / 255)
+    return torch.from_numpy(np.stack(pages))
 
 
 def _to_eight_bits(image):
