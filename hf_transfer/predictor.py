@@ -93,7 +93,13 @@ class Predictor:
             raise UserError("predict takes a list; for one input write predict([input])")
         if not len(inputs):
             return []
-        return self._predictions(self.logits(self._rows(list(inputs))))
+        rows = self._rows(list(inputs))
+        try:
+            return self._predictions(self.logits(rows))
+        except OSError as error:  # PIL's, whose message names the file where it knows it
+            if self.backbone.modality == "text":
+                raise
+            raise UserError(f"an image cannot be read: {error}") from error
 
     def _rows(self, inputs: list):
         from datasets import Dataset, Features, Image

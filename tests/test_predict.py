@@ -262,3 +262,14 @@ def test_a_table_of_images_and_one_image(capsys, tmp_path, images, photos):
 def test_the_classes_of_the_checkpoint_do_not_outlive_it(folder, mini_image, photos):
     model = train("vision/linear_probe", mini_image, photos, folder / "named")
     assert load(model).labels.names == ("dark", "light")
+
+
+def test_a_file_that_is_no_image_is_a_users_mistake(tmp_path, mini_image, photos):
+    from hf_transfer import ImageBackbone, ImageClassification, LinearHead, Recipe, UserError, load, run
+
+    backbone = ImageBackbone(str(mini_image), image_size=32)
+    recipe = Recipe(summary="photos", data=ImageClassification(str(photos)), backbone=backbone, head=LinearHead())
+    run(recipe, tmp_path / "out", max_steps=1)
+    (tmp_path / "notes.png").write_text("not a picture")
+    with pytest.raises(UserError, match="an image cannot be read.*notes.png"):
+        load(tmp_path / "out").predict([tmp_path / "notes.png"])

@@ -10,6 +10,7 @@ from mini import make_texts
 
 from hf_transfer import (
     FrozenFeatures,
+    FullFineTune,
     LinearHead,
     LSTMHead,
     NativeHead,
@@ -45,7 +46,7 @@ def test_the_same_recipe_twice_gives_the_same_metrics(recipe, tmp_path):
 def test_a_model_learns_and_reports_what_a_stranger_gets(recipe, tmp_path):
     from hf_transfer.data import load_data
 
-    recipe = replace(recipe, head=NativeHead(), strategy=replace_strategy())
+    recipe = replace(recipe, head=NativeHead(), strategy=FullFineTune())
     result = run(recipe, tmp_path / "out", num_train_epochs=8, learning_rate=5e-3)
     assert result.headline["value"] > 0.9 > result.data["baselines"]["majority_class"]
     test = load_data(recipe.data, progress=False).test
@@ -54,12 +55,6 @@ def test_a_model_learns_and_reports_what_a_stranger_gets(recipe, tmp_path):
     share = sum(a == b for a, b in zip(predicted, names, strict=True)) / len(names)
     assert share == pytest.approx(result.metrics["test"]["accuracy"])
     assert load(tmp_path / "out").evaluate_file(recipe.data.train)["accuracy"] > 0.9
-
-
-def replace_strategy():
-    from hf_transfer import FullFineTune
-
-    return FullFineTune()
 
 
 def test_a_data_set_in_memory(recipe, tmp_path):
@@ -154,7 +149,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(recipe, tmp_path, monkeypatch
     from hf_transfer.callbacks import StopOnSignal
     from hf_transfer.runner import Interrupted
 
-    recipe = replace(recipe, head=NativeHead(), strategy=replace_strategy())
+    recipe = replace(recipe, head=NativeHead(), strategy=FullFineTune())
     whole = run(recipe, tmp_path / "whole", num_train_epochs=3)
 
     on_step_end = StopOnSignal.on_step_end
@@ -194,7 +189,7 @@ def test_label_names_follow_a_checkpoint_that_knows_them(recipe, tmp_path):
     """The same classes in another order (transformers#10401): ids follow the head that is kept, names stay right."""
     from transformers import AutoConfig
 
-    first = replace(recipe, head=NativeHead(), strategy=replace_strategy())
+    first = replace(recipe, head=NativeHead(), strategy=FullFineTune())
     run(first, tmp_path / "a", num_train_epochs=8, learning_rate=5e-3)
     config = json.loads((tmp_path / "a/config.json").read_text())
     assert config["id2label"] == {"0": "bad", "1": "good"}
