@@ -18,8 +18,12 @@ DEFAULTS: dict[str, Any] = dict(
     save_total_limit=2,
     per_device_eval_batch_size=64,
     report_to="none",
+    # The filter writes an average into the log where the loss is not a number, and waits for the device at every step.
+    logging_nan_inf_filter=False,
     seed=42,
 )
+# Gradient descent on a single layer: TrainingArguments' own 5e-5 and 3 epochs are meant for a whole network.
+LINEAR_PROBE: dict[str, Any] = dict(learning_rate=1e-2, num_train_epochs=20, per_device_train_batch_size=64)
 LOWER_IS_BETTER = ("loss", "mse", "mae", "log_loss", "ece")
 # The collators choose columns; the image column must reach them (huggingface/transformers#17894).
 # TrainingArguments takes any number here; a wrong one would fail deep inside torch, or as a division by zero.
@@ -34,7 +38,7 @@ RANGES: dict[str, tuple[float, float]] = {
 FIXED: dict[str, Any] = dict(remove_unused_columns=False, label_names=["labels"], disable_tqdm=True)
 
 
-def build_arguments(checkpoints: Path, modality: str, recipe: Mapping, metrics: Sequence[str]):
+def build_arguments(checkpoints: Path, modality: str, recipe: Mapping, metrics: Sequence[str], probe: bool = False):
     """Build `TrainingArguments`.
 
     Args:
@@ -42,6 +46,7 @@ def build_arguments(checkpoints: Path, modality: str, recipe: Mapping, metrics: 
         modality (`str`): `"text"` batches rows of like length together.
         recipe (`Mapping`): fields of `TrainingArguments`: the recipe's, with the command line's over them.
         metrics (`Sequence[str]`): what is measured after each epoch; `loss` always is.
+        probe (`bool`): a single layer is trained on a frozen backbone; the defaults suit that.
 
     Raises:
         `UserError`: a field that does not exist, a value out of range, values that do not go together, or an
@@ -51,11 +56,12 @@ def build_arguments(checkpoints: Path, modality: str, recipe: Mapping, metrics: 
     from transformers import TrainingArguments
     from transformers.integrations import get_reporting_integration_callbacks
 
-    values = dict(DEFAULTS)
+    values = {**DEFAULTS, **(LINEAR_PROBE if probe else {})}
     if modality == "text":
         values["train_sampling_strategy"] = "group_by_length"
     if not torch.cuda.is_available():
         values["dataloader_pin_memory"] = False
+        values["use_cpu"] = not torch.backends.mps.is_available()  # says that bf16 on a CPU is meant
     asked = dict(recipe)
     clash = sorted(set(asked) & {*FIXED, "output_dir"})
     if clash:

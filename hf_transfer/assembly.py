@@ -189,7 +189,9 @@ def _has_dense_top(net) -> bool:
 
 
 def _head_arguments(head) -> dict:
-    return {"kind": KINDS[type(head)], **{k: list(v) if isinstance(v, tuple) else v for k, v in asdict(head).items()}}
+    """What config.json says of a head: its kind and what builds its module; how it was trained is no part of it."""
+    fields = {k: v for k, v in asdict(head).items() if k not in getattr(head, "training_only", ())}
+    return {"kind": KINDS[type(head)], **{k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}}
 
 
 def _write_names(config, names: dict) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `hf-transfer list | show | run | predict | evaluate`, and `scripts/run_recipe.py`.
+"""The command line: `hf-transfer list | show | run | predict | evaluate | cache`, and `scripts/run_recipe.py`.
 
 Whatever is slow to import is imported inside the branch that needs it, so that help, listings and mistakes are told at
 once.
@@ -35,6 +35,13 @@ RUN_FLAGS = {
             help="replace the result in --output_dir once the new run has succeeded; other files stay",
         ),
         Flag("keep_checkpoints", ("bool",), help="leave the checkpoints of training in --output_dir"),
+        Flag(
+            "dtype",
+            ("str",),
+            default="auto",
+            help="precision of the computation; auto is the faster one by a committed table of measurements",
+            choices=("auto", "float32", "bfloat16"),
+        ),
         Flag("trust_remote_code", ("bool",), help="run the Python code that a checkpoint brings along"),
         _TRACEBACK,
     )
@@ -208,6 +215,7 @@ def _run(words: list[str], command: str = "hf-transfer run", show: bool = False)
         overwrite=bool(own["overwrite"]),
         keep_checkpoints=bool(own["keep_checkpoints"]),
         trust_remote_code=bool(own["trust_remote_code"]),
+        dtype=own["dtype"],
         **training,
     )
 
@@ -255,6 +263,23 @@ def _evaluate(words: list[str]) -> None:
         print(f"{name:{width}}  {value:.4f}")
 
 
+def _cache(words: list[str]) -> None:
+    usage = "hf-transfer cache list | clear"
+    text = (
+        "Recorded features of frozen backbones, shared by all runs: list them, or remove them all. HF_TRANSFER_CACHE "
+        "names their folder, HF_TRANSFER_CACHE_GB how large they may grow together."
+    )
+    if _helped(words, usage, text, {"traceback": _TRACEBACK}):
+        return
+    if not words or words[0] not in ("list", "clear"):
+        raise UserError(f"say what to do with the cache: {usage}")
+    parse_flags(words[1:], {"traceback": _TRACEBACK})
+
+    from .features import cachetext
+
+    print(cachetext.listing() if words[0] == "list" else cachetext.cleared())
+
+
 def _check_meant(reading: dict, predictor) -> None:
     """Refuse flags of the other modality: the commands take both kinds, a model has one."""
     kind = type(predictor.recipe.data).__name__
@@ -281,7 +306,14 @@ def _helped(words: list[str], usage: str, text: str, flags: dict[str, Flag]) -> 
     return wanted
 
 
-_COMMANDS = {"list": _list, "show": _show, "run": _run, "predict": _predict, "evaluate": _evaluate}
+_COMMANDS = {
+    "list": _list,
+    "show": _show,
+    "run": _run,
+    "predict": _predict,
+    "evaluate": _evaluate,
+    "cache": _cache,
+}
 
 
 if __name__ == "__main__":

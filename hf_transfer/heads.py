@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from .errors import UserError
 
+FITS = ("auto", "lbfgs", "sgd")
+
 
 def _check_dropout(head, value: float) -> None:
     if not 0.0 <= value < 1.0:
@@ -35,13 +37,36 @@ class LinearHead:
 
     Args:
         dropout (`float`): probability of zeroing a pooled feature while training.
+        fit (`str`): `"lbfgs"` solves for the layer on recorded features, `"sgd"` trains it by gradient descent;
+            `"auto"` is lbfgs on a frozen backbone, unless dropout or a training field asks for gradient descent.
+        l2 (`float`, *optional*): strength of the L2 penalty of lbfgs, on the weights of scaled features; by default
+            the one with the lowest validation loss.
     """
 
     dropout: float = 0.0
+    fit: str = "auto"
+    l2: float | None = None
     reads: ClassVar[str] = "pooled"
+    training_only: ClassVar[tuple[str, ...]] = ("fit", "l2")  # how it is trained; the saved model need not know
 
     def __post_init__(self):
         _check_dropout(self, self.dropout)
+        if self.fit not in FITS:
+            raise UserError(f"LinearHead.fit is {self.fit!r}; allowed: {', '.join(FITS)}")
+        if self.fit == "lbfgs" and self.dropout > 0:
+            raise UserError(
+                f"LinearHead.fit is 'lbfgs', but LinearHead.dropout is {self.dropout}, which only gradient descent "
+                "can apply; set dropout to 0, or fit to sgd"
+            )
+        if self.l2 is None:
+            return
+        if isinstance(self.l2, bool) or not isinstance(self.l2, int | float) or not 0 <= self.l2 < float("inf"):
+            raise UserError(f"LinearHead.l2 is {self.l2!r}; allowed: a number of at least 0, or none")
+        if self.fit == "sgd":
+            raise UserError(
+                f"LinearHead.l2 is {self.l2}, the penalty of the lbfgs fit, but LinearHead.fit is 'sgd'; leave l2 out "
+                "(training.weight_decay is for sgd), or set fit to lbfgs"
+            )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ Transfer-learning recipes for Hugging Face checkpoints.
   NAME --help                            the flags of a recipe, with its values
   predict OUT --input F --output F       label new rows with the model in the folder OUT
   evaluate OUT --data.test F             measure the model in OUT on more labelled rows
+  cache list | clear                     recorded features of frozen backbones: what is kept, or remove it
   --version                              print the version
 
 NAME is one of `hf-transfer list`, a .py file that defines RECIPE, or the recipe.json of a run.

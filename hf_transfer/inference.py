@@ -1,12 +1,13 @@
 """Logits for every row of a split, in the split's own order."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 
 from .bars import bar
-from .batching import by_length, in_order
-
-IMAGES_PER_BATCH = 64
+from .batching import by_length, by_pixels
 
 
 def predict_logits(model, dataset, collate, description: str | None = None) -> np.ndarray:
@@ -23,17 +24,29 @@ def predict_logits(model, dataset, collate, description: str | None = None) -> n
     device = next(model.parameters()).device
     model.eval()
     count = len(dataset)
-    if "length" in dataset.column_names:
-        batches = by_length(list(dataset["length"]))
-    else:
-        batches = list(in_order(count, IMAGES_PER_BATCH))
+    batches = plan_batches(dataset, device.type)
+    # Images are decoded when they are asked for, and decoding lets other threads run; texts are only looked up.
+    workers = 1 if "length" in dataset.column_names else os.cpu_count() or 1
     result = np.empty((count, model.config.num_labels), dtype=np.float32)
-    with bar(count, description or "", "row", hidden=description is None) as progress:
+    with (
+        bar(count, description or "", "row", hidden=description is None) as progress,
+        ThreadPoolExecutor(workers) as pool,
+    ):
         for rows in batches:
-            batch = collate([dataset[row] for row in rows])
+            batch = collate(list(pool.map(dataset.__getitem__, rows)))
             batch.pop("labels", None)
             with torch.inference_mode():
                 logits = model(**{key: value.to(device) for key, value in batch.items()}).logits
             result[rows] = logits.float().cpu().numpy()
             progress.update(len(rows))
     return result
+
+
+def plan_batches(dataset, device: str) -> list[list[int]]:
+    """Group the rows of an encoded split for a forward pass without gradients."""
+    if "length" in dataset.column_names:
+        return by_length(dataset["length"][:], device)
+    if not len(dataset):
+        return []
+    _, height, width = dataset[0]["pixel_values"].shape
+    return by_pixels(len(dataset), height * width, device)

@@ -64,14 +64,16 @@ class Predictor:
         self.collate = collator(self.backbone, self.processor)
 
     def _processor(self):
-        from transformers import AutoTokenizer, TimmWrapperImageProcessor
-
         if self.backbone.modality == "text":
+            from transformers import AutoTokenizer
+
             try:
                 return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
             except (OSError, ValueError) as error:
                 reason = str(error).strip().splitlines()[0].rstrip(" :")
                 raise UserError(f"{self.folder}: its tokenizer cannot be loaded: {reason}") from error
+        from transformers import TimmWrapperImageProcessor  # imports timm, which no text model needs
+
         config = self.model.config
         return TimmWrapperImageProcessor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)
 

@@ -1,7 +1,8 @@
 """A model cut to its trainable part: the same head, fed with backbone outputs that were computed once.
 
 Each class shares its head's parameters with the full model, so what is learnt here is learnt there. `keeps` names
-what must be recorded: "pooled" `(width,)` or "tokens" `(length, width)` per row.
+what must be recorded: "pooled" `(width,)` or "tokens" `(length, width)` per row; `pools_tokens` says that the pooled
+vector follows from the token states alone, so that a recording of those serves too.
 """
 
 import copy
@@ -28,12 +29,22 @@ class TransferReplay(nn.Module):
         self.config, self.head, self.pooling = model.config, model.head, model.pooling
         learned = model.pooling is not None and any(True for _ in model.pooling.parameters())
         self.keeps = ("pooled",) if model.head.reads == "pooled" and not learned else ("tokens",)
+        self.pools_tokens = self.keeps == ("pooled",) and model.pooling is not None
 
-    @staticmethod
     @torch.no_grad()
-    def record(model, batch: dict) -> dict[str, torch.Tensor]:
-        features = model.encode(**batch)
-        return {"tokens": features.tokens, "mask": features.mask, "pooled": features.pooled}
+    def record(self, model, batch: dict) -> dict[str, torch.Tensor]:
+        features = model.read(**batch)
+        pooled = self.pool(features.tokens, features.mask) if self.pools_tokens else features.pooled
+        return {"tokens": features.tokens, "mask": features.mask, "pooled": pooled}
+
+    @property
+    def linear(self) -> nn.Linear | None:
+        """The layer, when the head is a single one on recorded vectors."""
+        return self.head.out if self.keeps == ("pooled",) and type(self.head).__name__ == "LinearHead" else None
+
+    def pool(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Pool token states of any precision in float32."""
+        return self.pooling(tokens.float(), mask)
 
     def forward(self, tokens=None, mask=None, pooled=None, **kwargs):
         from .hub.heads_transfer import Features
@@ -47,6 +58,7 @@ class ImageReplay(nn.Module):
     """Stock timm classifier: its last layer on the pooled features."""
 
     keeps = ("pooled",)
+    pools_tokens = False
 
     def __init__(self, model):
         super().__init__()
@@ -59,12 +71,20 @@ class ImageReplay(nn.Module):
         net = model.timm_model
         return {"pooled": net.forward_head(net.forward_features(batch["pixel_values"]), pre_logits=True)}
 
+    @property
+    def linear(self) -> nn.Linear | None:
+        """The layer, when the head is a single one on recorded vectors."""
+        return self.classifier if isinstance(self.classifier, nn.Linear) else None
+
     def forward(self, pooled, **kwargs):
         return ImageClassifierOutput(logits=self.classifier(self.drop(pooled)))
 
 
 class TextReplay(nn.Module):
     """Stock text classifier: the model itself with a recording in the place of its encoder."""
+
+    pools_tokens = False
+    linear = None
 
     def __init__(self, model):
         super().__init__()

@@ -5,8 +5,8 @@ import numpy as np
 from .scoring import bootstrap_ci, compute_metrics, majority_baseline, per_class
 
 
-def describe(name: str | None, recipe, splits, parameters: dict[str, int]) -> list[str]:
-    """Return the lines that tell what is about to be trained, on what."""
+def describe(name: str | None, recipe, splits, parameters: dict[str, int], fit: str, dtypes: dict) -> list[str]:
+    """Return the lines that tell what is about to be trained, on what, how and in which precision."""
     labels = splits.labels
     names = ", ".join(labels.names[:8]) + (", ..." if len(labels.names) > 8 else "")
     head, strategy = type(recipe.head).__name__, type(recipe.strategy).__name__
@@ -15,6 +15,8 @@ def describe(name: str | None, recipe, splits, parameters: dict[str, int]) -> li
         f"{name or 'recipe'}: {recipe.summary}",
         f"  backbone   {recipe.backbone.checkpoint}",
         f"  head       {head}, {strategy}; {parameters['trainable']:,} of {parameters['total']:,} parameters train",
+        *(["  fit        L-BFGS on all rows at once"] if fit == "lbfgs" else []),
+        *(f"  dtype      {phase}: {one.dtype} ({one.reason})" for phase, one in dtypes.items()),
         f"  labels     {labels.problem_type}: {names}",
         f"  rows       {sizes}",
         *(f"  note       {note}" for note in splits.notes),
@@ -54,7 +56,17 @@ def loading_snippet(model, backbone) -> str:
     )
 
 
-def environment(args, processes: int) -> dict:
+def fit_line(fitted: dict) -> str:
+    """Return the line that says how an L-BFGS fit ended."""
+    tried = f", the best of {len(fitted['grid'])}" if len(fitted["grid"]) > 1 else ""
+    line = (
+        f"L-BFGS: {fitted['iterations']} iterations, l2 {fitted['l2']:.3g}{tried}; "
+        f"train loss {fitted['train_loss']:.4f}, validation loss {fitted['validation_loss']:.4f}"
+    )
+    return line if fitted["converged"] else f"{line}; note: {fitted['note']}"
+
+
+def environment(args, processes: int, dtypes: dict) -> dict:
     """Return the versions and the machine that the figures come from."""
     import platform
 
@@ -73,7 +85,8 @@ def environment(args, processes: int) -> dict:
         "device": torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else args.device.type,
         "processes": processes,
         "threads": torch.get_num_threads(),
-        "dtype": "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32",
+        "dtype": dtypes["train"].dtype if "train" in dtypes else "float32",
+        "features_dtype": dtypes["features"].dtype if "features" in dtypes else None,
         "machine": platform.machine(),
     }
 

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import PrinterCallback, set_seed
@@ -20,19 +21,28 @@ from .card import model_card
 from .clock import Clock
 from .data import load_data
 from .errors import UserError
-from .features import collate_features, record_features
+from .features.dataset import collate_features
+from .features.splits import record_splits
+from .heads import LinearHead
 from .inputs import collator, encode
+from .linear_fit import fit_linear, fit_on_main, settle_fit
 from .metrics import HEADLINE, metric_names
+from .precision import Choice, choose, kind_of
 from .predictor import load
 from .recipe import Recipe, recipe_to_dict
 from .replay import replay_of
-from .report import describe, environment, farewell, loading_snippet, measure
+from .report import describe, environment, farewell, fit_line, loading_snippet, measure
 from .results import RunResult, hub_sources
 from .resume import remember
 from .saving import save_model
 from .scoring import compute_metrics
 from .threads import use_idle_cores
 from .trainer import TransferTrainer, frozen_modules
+
+TOO_LARGE = (
+    "note: the features are larger than the cache may be (HF_TRANSFER_CACHE_GB) or than half of the free disk; "
+    "the frozen backbone runs in every epoch"
+)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -48,6 +58,7 @@ def run(
     overwrite: bool = False,
     keep_checkpoints: bool = False,
     trust_remote_code: bool = False,
+    dtype: str = "auto",
     **overrides,
 ) -> RunResult:
     """Train, measure and save what `recipe` describes.
@@ -60,6 +71,8 @@ def run(
         overwrite (`bool`): replace the result in `output_dir` once this run has succeeded; other files there stay.
         keep_checkpoints (`bool`): leave `output_dir/checkpoints` in place.
         trust_remote_code (`bool`): run the code that a checkpoint brings.
+        dtype (`str`): `"float32"`, `"bfloat16"`, or `"auto"`: for each phase what a committed table of measurements
+            says is faster on this kind of device. The saved model is float32 in any case.
         overrides: fields of `TrainingArguments`; they win over the recipe's own.
 
     Returns:
@@ -74,13 +87,13 @@ def run(
     folder = _claim(state, output_dir, name, resume, overwrite)
     try:
         recipe = replace(recipe, training={**recipe.training, **overrides})
-        return _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code)
+        return _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code, dtype)
     finally:
         if state.is_main_process:
             _tidy(folder)
 
 
-def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code) -> RunResult:
+def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code, dtype) -> RunResult:
     clock, backbone, checkpoints = Clock(), recipe.backbone, folder / folders.CHECKPOINTS
     say = print if state.is_main_process else (lambda *_, **__: None)
 
@@ -90,73 +103,65 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
         splits = load_data(recipe.data, label_order=order, progress=state.is_main_process)
         labels, headline = splits.labels, HEADLINE[splits.labels.problem_type]
         metrics = metric_names(labels.problem_type, recipe.metrics)  # a wrong name is told now
-        args = build_arguments(checkpoints, backbone.modality, recipe.training, metrics)
+        probe = isinstance(recipe.head, LinearHead) and recipe.strategy.frozen_depth(1) >= 1
+        args = build_arguments(checkpoints, backbone.modality, recipe.training, metrics, probe)
         set_seed(args.seed)
         processor = backbone.processor(trust_remote_code)
         model = build_model(backbone, recipe.head, labels, processor, trust_remote_code).to(args.device)
         depths = backbone.depths(model)
         blocks = max(depths.values()) - 1
         frozen = recipe.strategy.frozen_depth(blocks) >= blocks
+        fit = settle_fit(recipe, frozen)
         backbone = _settle_augmentation(backbone, frozen)
         _refuse_for_frozen(args, frozen)
         recipe = replace(recipe, backbone=backbone, data=replace(recipe.data, **splits.columns))
         model = recipe.strategy.prepare(model, depths)
+        replay = replay_of(model) if frozen else None
+        dtypes = _choose_dtypes(recipe, model, replay, args.device, fit, dtype)
+        if "train" in dtypes and dtypes["train"].dtype == "bfloat16" and not args.bf16:
+            training = {**recipe.training, "bf16": True}
+            args = build_arguments(checkpoints, backbone.modality, training, metrics, probe)
         resolved = recipe_to_dict(recipe)
         if state.is_main_process:
-            remember(checkpoints, resolved, resume)
+            remember(checkpoints, {**resolved, "dtypes": {k: c.dtype for k, c in dtypes.items()}}, resume)
         state.wait_for_everyone()
     parameters = {
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "total": sum(p.numel() for p in model.parameters()),
     }
-    for line in describe(name, recipe, splits, parameters):
+    for line in describe(name, recipe, splits, parameters, fit, dtypes):
         say(line)
 
-    work = checkpoints / "work"
-    collate = collator(backbone, processor)
-    with clock("load"), state.local_main_process_first():
-        train = encode(backbone, processor, splits.train, work, training=not frozen)
-        validation = encode(backbone, processor, splits.validation, work)
-    trained, recorded = model, 0
+    work, collate = checkpoints / "work", collator(backbone, processor)
+    with clock("tokenise" if backbone.modality == "text" else "load"), state.local_main_process_first():
+        encoded = {
+            "train": encode(backbone, processor, splits.train, work, training=not frozen),
+            "validation": encode(backbone, processor, splits.validation, work),
+        }
+    trained, recorded = model, None
     if frozen:
-        with clock("features"), state.local_main_process_first():
-            replay = replay_of(model)
-            features = [
-                record_features(model, replay, rows, collate, work / f"{split}-features", f"features, {split}")
-                for split, rows in (("train", train), ("validation", validation))
-            ]
-        if all(features):
-            (train, validation), trained, collate = features, replay, collate_features
-            recorded = len(train) + len(validation)
+        with clock("features"):
+            precision = getattr(torch, dtypes["features"].dtype)
+            recorded = record_splits(
+                model, replay, backbone, processor, encoded, splits.contents, precision, state, checked=dtype == "auto"
+            )
+        if recorded is not None:
+            if recorded.dtype != dtypes["features"].dtype:
+                reason = f"bfloat16 moves these features to cosine {recorded.cosine:.4f}, below 0.999"
+                dtypes["features"] = Choice(recorded.dtype, reason)
+                say(f"note: features: {recorded.dtype}; {reason}")
+            encoded, trained, collate = recorded.splits, replay, collate_features
         else:
-            say("note: the features are too large to keep; the frozen backbone runs in every epoch")
+            say(TOO_LARGE)
+            fit = _descend(recipe, fit)
 
-    stop = StopOnSignal()
-    trainer = TransferTrainer(
-        model=trained,
-        args=args,
-        train_dataset=train,
-        eval_dataset=validation,
-        data_collator=collate,
-        compute_metrics=lambda output: compute_metrics(
-            output.predictions, output.label_ids, labels.problem_type, recipe.metrics
-        ),
-        callbacks=[Progress((headline[0], "macro_f1", "loss")), stop],
-        objective=recipe.objective.build(labels.problem_type, labels.class_weights, args.label_smoothing_factor),
-        frozen=frozen_modules(trained) if frozen else (),
-    )
-    trainer.remove_callback(PrinterCallback)
-    last = folders.last_checkpoint(folder) if resume else None
+    objective = recipe.objective.build(labels.problem_type, labels.class_weights, args.label_smoothing_factor)
     with clock("train"):
-        try:
-            outcome = trainer.train(resume_from_checkpoint=None if last is None else str(last))
-        finally:
-            stop.restore()
-    if stop.stopped:
-        raise Interrupted(
-            f"stopped; the checkpoint is in {folders.last_checkpoint(folder)}. To go on, give the same command with "
-            f"--output_dir {folder} --resume"
-        )
+        if fit == "lbfgs":
+            fitted = fit_on_main(state, replay.linear, lambda: _solve(replay.linear, encoded, objective, recipe.head))
+            say(fit_line(fitted))
+        else:
+            fitted = _descent(trained, args, encoded, collate, objective, recipe, labels, headline, frozen, resume)
 
     if state.is_main_process:
         staging = folders.staging(folder)
@@ -165,6 +170,7 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
         with clock("evaluate"):
             measured = measure(load(staging), splits, recipe.metrics, headline)
         seconds = clock.seconds()
+        computed = recorded.computed if recorded else 0
         result = RunResult(
             output_dir=staging,
             recipe_name=name,
@@ -187,13 +193,14 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
                     "dropped": splits.dropped,
                 },
                 "notes": list(splits.notes),
+                "fit": fitted,
                 "timing": seconds,
                 "throughput": {
-                    "features_per_s": round(recorded / seconds["features_s"], 1) if recorded else None,
-                    "train_samples_per_s": round(outcome.metrics["train_samples_per_second"], 1),
+                    "features_per_s": round(computed / seconds["features_s"], 1) if computed else None,
+                    "train_samples_per_s": fitted.get("samples_per_s"),
                 },
                 "parameters": parameters,
-                "environment": environment(args, state.num_processes),
+                "environment": environment(args, state.num_processes, dtypes),
                 "training": dict(recipe.training),
                 "files": sorted({path.name for path in staging.iterdir()} | {"README.md", "results.json"}),
             },
@@ -205,6 +212,78 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
         say(f"\n{result.table()}\n\n{farewell(folder, backbone.modality)}")
     state.wait_for_everyone()
     return RunResult.load(folder)
+
+
+def _descent(model, args, splits, collate, objective, recipe, labels, headline, frozen, resume) -> dict:
+    """Train `model` by gradient descent, from its last checkpoint when resumed.
+
+    Raises:
+        `Interrupted`: by a signal; its checkpoint is whole.
+    """
+    folder, stop = Path(args.output_dir).parent, StopOnSignal()
+    trainer = TransferTrainer(
+        model=model,
+        args=args,
+        train_dataset=splits["train"],
+        eval_dataset=splits["validation"],
+        data_collator=collate,
+        compute_metrics=lambda output: compute_metrics(
+            output.predictions, output.label_ids, labels.problem_type, recipe.metrics
+        ),
+        callbacks=[Progress((headline[0], "macro_f1", "loss")), stop],
+        objective=objective,
+        frozen=frozen_modules(model) if frozen else (),
+    )
+    trainer.remove_callback(PrinterCallback)
+    last = folders.last_checkpoint(folder) if resume else None
+    try:
+        outcome = trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    finally:
+        stop.restore()
+    if stop.stopped:
+        raise Interrupted(
+            f"stopped; the checkpoint is in {folders.last_checkpoint(folder)}. To go on, give the same command with "
+            f"--output_dir {folder} --resume"
+        )
+    return {"fit": "sgd", "samples_per_s": round(outcome.metrics["train_samples_per_second"], 1)}
+
+
+def _solve(layer, splits, objective, head) -> dict:
+    """Fit a linear head on recorded vectors by L-BFGS."""
+    train, validation = splits["train"], splits["validation"]
+    vectors, held_out = train.arrays["pooled"], validation.arrays["pooled"]
+    return fit_linear(layer, vectors, train.labels, held_out, validation.labels, objective, head.l2)
+
+
+def _descend(recipe, fit: str) -> str:
+    """Without recorded features there is nothing for the quasi-Newton fit to read."""
+    if fit == "lbfgs" and recipe.head.fit == "lbfgs":
+        raise UserError(f"head.fit is 'lbfgs', but {TOO_LARGE.removeprefix('note: ')}; set head.fit to sgd")
+    return "sgd"
+
+
+def _choose_dtypes(recipe, model, replay, device, fit: str, asked: str) -> dict[str, Choice]:
+    """Choose the precision of extraction and of gradient descent; an L-BFGS fit is float32 by nature.
+
+    `bf16` or `fp16` among the recipe's training fields settles training.
+    """
+    named = next((field for field in ("bf16", "fp16") if recipe.training.get(field)), None)
+    if named and asked != "auto":
+        raise UserError(f"--dtype {asked} and training.{named} both say how to train; give only one of them")
+    chosen = {}
+    if replay is not None:
+        kind, size = kind_of(model)
+        # An embedding matrix is only looked up: nothing is computed that could be faster.
+        wanted = "float32" if kind == "embeddings" else asked
+        chosen["features"] = choose("features", kind, size, device, wanted)
+    if named:
+        chosen["train"] = Choice({"bf16": "bfloat16", "fp16": "float16"}[named], f"training.{named}")
+    elif fit == "sgd":
+        kind, size = kind_of(model if replay is None else replay)
+        chosen["train"] = choose("train", kind, size, device, asked)
+        if kind == "pooled" and asked == "auto":
+            chosen["train"] = Choice("float32", "a head on recorded vectors trains in seconds either way")
+    return chosen
 
 
 def _claim(state, output_dir, name, resume, overwrite) -> Path:

@@ -1,10 +1,15 @@
 """A thin `transformers.Trainer`: an exact loss under accumulation and several ranks, and frozen parts that stay so."""
 
+from functools import cached_property, partial
+
 import torch
+from accelerate.data_loader import prepare_data_loader
+from torch.utils.data import DataLoader
 from transformers import Trainer
+from transformers.trainer_utils import seed_worker
 
 from .backbones.checkpoint import quiet
-from .sampling import LengthGrouped
+from .sampling import ORDERS, GlobalBatches
 
 
 class TransferTrainer(Trainer):
@@ -28,16 +33,43 @@ class TransferTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
         self.loss_is_scaled_for_ga = True
 
-    def _get_train_sampler(self, train_dataset=None):
-        dataset = self.train_dataset if train_dataset is None else train_dataset
-        columns = getattr(dataset, "column_names", ())
-        lengths = dataset["length"] if "length" in columns else getattr(dataset, "lengths", None)
-        if self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
-        if lengths is None:  # every row is as long as the next: pooled vectors
-            return torch.utils.data.RandomSampler(dataset)
-        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGrouped(lengths, size, self.args.data_seed or self.args.seed)
+    def get_train_dataloader(self) -> DataLoader:
+        """Return batches that are planned for all ranks at once; see [`GlobalBatches`]."""
+        args, dataset = self.args, self.train_dataset
+        if args.train_sampling_strategy not in ORDERS:  # "batch_rebalance": transformers' own, aware of ranks too
+            return super().get_train_dataloader()
+        batches = GlobalBatches(
+            len(dataset),
+            self._train_batch_size,
+            ranks=args.world_size,
+            rank=args.process_index,
+            order=args.train_sampling_strategy,
+            lengths=_lengths(dataset),
+            seed=args.seed if args.data_seed is None else args.data_seed,
+            drop_last=args.dataloader_drop_last,
+        )
+        loader = DataLoader(
+            dataset,
+            batch_sampler=batches,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            multiprocessing_context=args.dataloader_multiprocessing_context,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            in_order=args.dataloader_in_order,
+            worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
+        )
+        # `accelerator.prepare` would share the batches out a second time. As one process it moves them to the device
+        # and passes `set_epoch` on, in a resumed epoch too.
+        return prepare_data_loader(
+            loader,
+            device=self.accelerator.device,
+            num_processes=1,
+            process_index=0,
+            put_on_device=self.accelerator.device_placement,
+            non_blocking=self.accelerator.non_blocking,
+        )
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """Collect a step's micro-batches and the summed weight of their rows over all ranks."""
@@ -46,12 +78,22 @@ class TransferTrainer(Trainer):
         for batch in batches:
             weight = weight + self.objective.row_weights(batch["labels"].to(device)).sum()
         if self.args.world_size > 1:
-            weight = self.accelerator.gather(weight).sum()
+            weight = self.accelerator.reduce(weight)
         return batches, weight
 
     def _get_eval_sampler(self, eval_dataset):
         # In order, on every rank: the stock grouped sampler would need an `input_ids` column.
         return torch.utils.data.SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
+
+    def floating_point_ops(self, inputs) -> int:
+        """The stock estimate; stock `Trainer` counts the parameters anew at every step."""
+        tokens = inputs.get(getattr(self.model, "main_input_name", "input_ids"))
+        return 0 if tokens is None else 6 * tokens.numel() * self._parameters_without_embeddings
+
+    @cached_property
+    def _parameters_without_embeddings(self) -> int:
+        count = getattr(self.model, "num_parameters", None)
+        return 0 if count is None else count(exclude_embeddings=True)
 
     def _save_checkpoint(self, model, trial):
         with quiet():  # a bar for each file, at every epoch
@@ -71,6 +113,13 @@ class TransferTrainer(Trainer):
             # DDP averages gradients over ranks, and the divisor already counts all of them.
             loss = loss / num_items_in_batch * self.args.world_size
         return (loss, outputs) if return_outputs else loss
+
+
+def _lengths(dataset):
+    """Return the tokens in each row, or `None` where rows have no length of their own: images, pooled vectors."""
+    if "length" in getattr(dataset, "column_names", ()):
+        return dataset["length"][:]  # the whole column at once: iterating over it is fifty times slower
+    return getattr(dataset, "lengths", None)
 
 
 def frozen_modules(model: torch.nn.Module) -> list[torch.nn.Module]:

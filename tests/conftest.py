@@ -6,10 +6,19 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # a test that reaches for the Hub fails at o
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # mini models gain nothing from threads, and idle ones spin
 
 import signal  # noqa: E402
+import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 from mini import make_texts, mini_image_checkpoint, mini_text_checkpoint, write_csv, write_images  # noqa: E402
+
+
+@pytest.fixture(autouse=True, scope="session")
+def feature_cache():
+    """Recorded features of the tests, in no user's cache; subprocesses find it in their environment."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["HF_TRANSFER_CACHE"] = folder
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -78,7 +78,12 @@ def test_help_shows_every_recipes_knobs_with_its_values(capsys, name):
     assert any(line.startswith(f"--backbone.checkpoint {recipe.backbone.checkpoint}") for line in lines)
     assert any(line.startswith(f"--data.train {recipe.data.train} ") for line in lines)
     # What the recipe sets is marked and has its value; what the run sets for every recipe is shown as it will be.
-    assert any(line.startswith(f"*--learning_rate {recipe.training['learning_rate']} ") for line in lines)
+    for field in recipe.training:
+        assert any(line.startswith(f"*--{field} ") for line in lines), field
+    if "learning_rate" in recipe.training:
+        assert any(line.startswith(f"*--learning_rate {recipe.training['learning_rate']} ") for line in lines)
+    else:  # solved for, not descended to
+        assert any(line.startswith("--head.fit auto ") for line in lines)
     assert any(line.startswith("--eval_strategy epoch ") for line in lines)
     assert "--push_to_hub" not in out and "--hub_token" not in out
     assert max(map(len, out.splitlines())) <= 140
@@ -190,6 +195,7 @@ def test_run_hands_over_recipe_folder_and_settings(capsys, calls):
         "overwrite": True,
         "keep_checkpoints": False,
         "trust_remote_code": False,
+        "dtype": "auto",
         "learning_rate": 1e-4,
         "bf16": True,
     }

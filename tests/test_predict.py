@@ -80,7 +80,7 @@ def topics(folder):
 @pytest.fixture(scope="module")
 def several(folder, mini_text, topics):
     # Counting words is learnt in a few steps, so that the answers differ from row to row.
-    more = ["--data.label_separator", ";", "--backbone.embeddings_only", "--max_steps", 20]
+    more = ["--data.label_separator", ";", "--backbone.embeddings_only", "--max_steps", 60]
     return train("text/linear_probe", mini_text, topics, folder / "several", *more)
 
 

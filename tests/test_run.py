@@ -226,13 +226,12 @@ def test_settings_that_a_frozen_backbone_would_ignore(recipe, tmp_path):
 @pytest.mark.parametrize("head", [LSTMHead(hidden_size=4, num_layers=1, dropout=0.0), LinearHead(), NativeHead()])
 def test_recording_features_changes_nothing(head, recipe, tmp_path, monkeypatch):
     """A backbone too large to record runs in every epoch; rows, order and figures are the same."""
-    from hf_transfer import features
-
     settings = {**recipe.training, "max_steps": 12, "train_sampling_strategy": "random"}  # pooled rows have no length
     recipe = replace(recipe, head=head, training=settings)
-    recorded = run(recipe, tmp_path / "recorded")
-    monkeypatch.setattr(features, "LIMIT_BYTES", 0)
-    live = run(recipe, tmp_path / "live")
+    monkeypatch.setenv("HF_TRANSFER_CACHE", str(tmp_path / "cache"))
+    recorded = run(recipe, tmp_path / "recorded", dtype="float32")
+    monkeypatch.setenv("HF_TRANSFER_CACHE_GB", "0")
+    live = run(recipe, tmp_path / "live", dtype="float32")
     assert recorded.data["throughput"]["features_per_s"] and live.data["throughput"]["features_per_s"] is None
     if not isinstance(head, NativeHead):  # the stock classifier draws its own dropout
         assert live.metrics["test"]["loss"] == pytest.approx(recorded.metrics["test"]["loss"], abs=1e-5)

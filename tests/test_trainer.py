@@ -1,12 +1,15 @@
 """The trainer's promises: exact gradients however rows are grouped, and frozen parts that do not move."""
 
+import math
+
 import pytest
 import torch
 from datasets import Dataset
 from mini import make_texts, mini_image_checkpoint, mini_text_checkpoint
-from transformers import TrainingArguments, set_seed
+from transformers import Trainer, TrainingArguments, set_seed
 
 from hf_transfer import FrozenFeatures, FullFineTune, ImageBackbone, LinearHead, NativeHead, Supervised, TextBackbone
+from hf_transfer.arguments import build_arguments
 from hf_transfer.assembly import build_model
 from hf_transfer.data import Labels
 from hf_transfer.inputs import collator, encode
@@ -55,7 +58,7 @@ def labelled(kind, count):
     return Dataset.from_dict({"text": list(texts), "label": values[kind]})
 
 
-# 30 rows as 4 x 8 leave a last micro-batch of 6.
+# 30 rows as 4 x 8 are micro-batches of 8, 8, 7 and 7.
 @pytest.mark.parametrize("count", [32, 30])
 @pytest.mark.parametrize(
     "kind,weights",
@@ -122,3 +125,40 @@ def test_full_fine_tuning_moves_everything(tmp_path):
     FrozenFeatures().prepare(model, backbone.depths(model))
     FullFineTune().prepare(model, backbone.depths(model))
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def text_trainer(args, checkpoint, count):
+    backbone = TextBackbone(str(checkpoint), max_length=32)
+    tokenizer = backbone.processor()
+    labels = Labels("single_label_classification", NAMES, None)
+    return TransferTrainer(
+        model=build_model(backbone, NativeHead(), labels, tokenizer), args=args,
+        train_dataset=encode(backbone, tokenizer, labelled(labels.problem_type, count)),
+        data_collator=collator(backbone, tokenizer), objective=Supervised().build(labels.problem_type),
+    )  # fmt: skip
+
+
+def test_texts_of_like_length_share_a_batch(tmp_path, mini_text):
+    def padding(strategy):
+        args = arguments(tmp_path, per_device_train_batch_size=8, train_sampling_strategy=strategy)
+        masks = [batch["attention_mask"] for batch in text_trainer(args, mini_text, 400).get_train_dataloader()]
+        return sum(int((1 - mask).sum()) for mask in masks) / sum(mask.numel() for mask in masks)
+
+    assert padding("group_by_length") < 0.05 < 0.2 < padding("random")
+
+
+def test_a_loss_that_is_not_a_number_is_shown(tmp_path, mini_text):
+    """By default `Trainer` writes the average of the steps before in its place, so a broken run looks well."""
+    settings = dict(max_steps=3, eval_strategy="no", save_strategy="no", logging_strategy="steps", logging_steps=1)
+    trainer = text_trainer(build_arguments(tmp_path, "text", settings, ("accuracy",)), mini_text, 32)
+    torch.nn.init.constant_(trainer.model.classifier.bias, float("nan"))
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert len(losses) == 3 and all(math.isnan(loss) for loss in losses)
+
+
+def test_operations_are_counted_as_stock_trainer_does(tmp_path, mini_text):
+    trainer = text_trainer(arguments(tmp_path), mini_text, 8)
+    batch = next(iter(trainer.get_train_dataloader()))
+    assert trainer.floating_point_ops(batch) == Trainer.floating_point_ops(trainer, batch) > 0
+    assert trainer.floating_point_ops({"pooled": torch.zeros(2, 3)}) == 0

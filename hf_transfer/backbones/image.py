@@ -104,6 +104,40 @@ class ImageBackbone:
         transform = self._training_transform(processor) if training else processor.val_transforms
         return {"pixel_values": torch.stack([transform(image) for image in images])}
 
+    def keeps_bytes(self, processor) -> bool:
+        """Whether the evaluation transform is a change of shape followed by `/ 255` and normalisation alone, so that
+        the resized picture can be kept as bytes."""
+        names = [type(step).__name__ for step in processor.val_transforms.transforms]
+        return self.in_chans in MODES and names[-2:] == ["MaybeToTensor", "Normalize"]
+
+    def resizing(self, processor) -> str:
+        """Name the first part of the evaluation transform, which is all that decides the bytes."""
+        return str([str(step) for step in processor.val_transforms.transforms[:-2]])
+
+    def resize(self, image, processor):
+        """First part of the evaluation transform: a `PIL.Image` to `uint8` of shape `(height, width, channels)`.
+
+        Raises:
+            `OSError`: the image is damaged.
+        """
+        import numpy as np
+
+        picture = self.as_colours(image)
+        for step in processor.val_transforms.transforms[:-2]:
+            picture = step(picture)
+        pixels = np.asarray(picture)
+        return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+    def normalise(self, pixels, processor):
+        """Second part: `uint8` of shape `(batch, height, width, channels)` to `pixel_values`, channels last in memory.
+
+        Both parts together give the very numbers of [`preprocess`].
+        """
+        import torch
+
+        values = pixels.permute(0, 3, 1, 2).to(torch.float32).div(255)
+        return processor.val_transforms.transforms[-1](values).contiguous(memory_format=torch.channels_last)
+
     def as_channels(self, image):
         """Convert a `PIL.Image` to the net's channels: by colour mode, or one page of a multi-band TIFF for each.
 

@@ -34,6 +34,7 @@ class Splits:
         labels (`Labels`): what the labels mean.
         columns (`dict`): the source columns they came from, such as `{"text": "body", "label": "stars"}`.
         fingerprint (`str`): hex digest of content, labels, splits and spec; the same wherever the files lie.
+        contents (`dict[str, str]`): by split, hex digest of the rows' own content in order, whatever their labels.
         dropped (`dict[str, int]`): rows left out and why: empty, broken, leaked (from train, as they also stand in
             validation or test), leaked_validation (from validation, as they also stand in test).
         notes (`tuple[str, ...]`): lines for people: what was found, cut or left unused.
@@ -45,6 +46,7 @@ class Splits:
     labels: Labels
     columns: dict[str, str | list[str]]
     fingerprint: str
+    contents: dict[str, str]
     dropped: dict[str, int]
     notes: tuple[str, ...]
 
@@ -88,8 +90,15 @@ def load_data(spec, *, label_order: Sequence[str] | None = None, progress: bool 
     ready = {
         name: labelled_dataset(part, labels, new_fingerprint=f"{fingerprint}{name}") for name, part in parts.items()
     }
+    contents = {name: blake2b(b"".join(part.keys), digest_size=16).hexdigest() for name, part in parts.items()}
     return Splits(
-        **ready, labels=labels, columns=columns, fingerprint=fingerprint, dropped=dropped, notes=tuple(notes)
+        **ready,
+        labels=labels,
+        columns=columns,
+        fingerprint=fingerprint,
+        contents=contents,
+        dropped=dropped,
+        notes=tuple(notes),
     )
 
 

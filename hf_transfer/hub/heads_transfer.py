@@ -47,10 +47,10 @@ class Pooling(nn.Module):
             return tokens[:, 0]
         if self.mode == "mean":
             return (tokens * real).sum(1) / real.sum(1).clamp(min=1)
-        lowest = torch.finfo(tokens.dtype).min
         if self.mode == "max":
-            return tokens.masked_fill(~real, lowest).max(1).values
-        weights = self.score(tokens).masked_fill(~real, lowest).softmax(1)
+            return tokens.masked_fill(~real, torch.finfo(tokens.dtype).min).max(1).values
+        scores = self.score(tokens).float()  # under autocast it is bfloat16, whose range is another
+        weights = scores.masked_fill(~real, torch.finfo(scores.dtype).min).softmax(1)
         return (weights * tokens).sum(1)
 
 

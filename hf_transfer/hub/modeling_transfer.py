@@ -33,11 +33,12 @@ class _TransferModel(PreTrainedModel):
         if isinstance(module, nn.Linear | nn.LSTM):
             module.reset_parameters()
 
-    def pool(self, tokens, mask, pooled=None) -> Features:
-        """Complete `Features` with what the head reads."""
-        if self.pooling is not None:
-            pooled = self.pooling(tokens, mask)
-        return Features(tokens, mask, pooled)
+    def encode(self, *inputs, **named) -> Features:
+        """Run the backbone and pool: all that a head may read."""
+        features = self.read(*inputs, **named)
+        if self.pooling is None:
+            return features
+        return features._replace(pooled=self.pooling(features.tokens, features.mask))
 
     def loss(self, logits, labels):
         """Mean loss over the batch by `config.problem_type`; training sums over the global step instead."""
@@ -90,12 +91,13 @@ class TransferForSequenceClassification(_TransferModel):
     def get_input_embeddings(self):
         return self.backbone.get_input_embeddings()
 
-    def encode(self, input_ids, attention_mask=None, token_type_ids=None) -> Features:
+    def read(self, input_ids, attention_mask=None, token_type_ids=None) -> Features:
+        """Run the backbone: token states, mask, and what its own pooler says where it has one."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         extra = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         outputs = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **extra)
-        return self.pool(outputs.last_hidden_state, attention_mask, getattr(outputs, "pooler_output", None))
+        return Features(outputs.last_hidden_state, attention_mask, getattr(outputs, "pooler_output", None))
 
     def forward(
         self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None, return_dict=None, **kwargs
@@ -129,7 +131,8 @@ class TransferForImageClassification(_TransferModel):
         pooled = self.config.pooling == "pooler" and HEADS[self.config.head["kind"]].reads == "pooled"
         return net.head_hidden_size if pooled else net.num_features
 
-    def encode(self, pixel_values) -> Features:
+    def read(self, pixel_values) -> Features:
+        """Run the backbone: positions of its feature map, a mask of ones, and its own global pooling."""
         if self.config.layer is None:
             outputs = self.backbone(pixel_values)
             maps, pooled = outputs.last_hidden_state, outputs.pooler_output
@@ -141,7 +144,7 @@ class TransferForImageClassification(_TransferModel):
             pooled = maps.flatten(2).mean(2)
         tokens = self.as_tokens(maps)
         mask = tokens.new_ones(tokens.shape[:2], dtype=torch.long)
-        return self.pool(tokens, mask, pooled)
+        return Features(tokens, mask, pooled)
 
     def as_tokens(self, maps: torch.Tensor) -> torch.Tensor:
         """Feature maps, `(batch, C, H, W)` or `(batch, H, W, C)`, or tokens already, to `(batch, positions, C)`."""

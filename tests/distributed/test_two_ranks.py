@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from counting import train_counting
 from mini import make_texts, write_csv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,3 +66,44 @@ def test_a_mistake_is_told_and_ends_both_ranks(tmp_path, mini_text):
     # The launcher ends the other rank as soon as one has ended, so one line or two appear.
     lines = [line for line in done.stderr.splitlines() if line.removeprefix("[rank 1] ").startswith("error: ")]
     assert 1 <= len(lines) <= 2 and all("nothing.csv" in line for line in lines)
+
+
+def test_every_row_is_seen_once_and_a_resumed_epoch_sees_the_rest(tmp_path):
+    """101 rows in global batches of 8, three to a step; stopped in the second of two epochs."""
+    settings = dict(per_device_train_batch_size=4, gradient_accumulation_steps=3)
+    torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
+    script = [str(ROOT / "tests/helpers/counting.py"), str(tmp_path), json.dumps(settings)]
+    done = subprocess.run(
+        [sys.executable, "-c", torchrun, "--nproc_per_node=2", "--master_port=29614", *script],
+        capture_output=True, text=True, timeout=400, env={**os.environ, **RANKS}, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    ranks = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+    wholes, rests = ([rank[part] for rank in ranks] for part in ("whole", "rest"))
+    together = [sorted([*a, *b]) for a, b in zip(*(whole["seen"] for whole in wholes), strict=True)]
+    assert len(together) == 26 and wholes[0]["steps"] == 10
+    for epoch in (together[:13], together[13:]):
+        assert sorted(row for batch in epoch for row in batch) == list(range(101))
+    assert together[:13] != together[13:]
+
+    one = train_counting(tmp_path / "one", **{**settings, "per_device_train_batch_size": 8})
+    assert [sorted(batch) for batch in one["seen"]] == together
+    for whole, rest in zip(wholes, rests, strict=True):
+        assert whole["weights"] == pytest.approx(one["weights"], abs=1e-6)
+        assert whole["losses"] == pytest.approx(one["losses"], abs=1e-4)
+        assert rest["seen"] == whole["seen"][19:]  # checkpoint-7: an epoch of 5 steps, and 2 steps of 3
+        assert rest["weights"] == whole["weights"]
+
+
+def test_features_recorded_by_two_ranks_are_the_bytes_of_one(tmp_path, words, monkeypatch):
+    """Each rank computes its share; the second run of one process then finds all of it."""
+    folders = {}
+    for ranks in (1, 2):
+        folders[ranks] = tmp_path / f"cache{ranks}"
+        more = ["--max_steps", "1", "--dtype", "bfloat16"]
+        monkeypatch.setenv("HF_TRANSFER_CACHE", str(folders[ranks]))
+        train(ranks, "text/lstm_frozen", tmp_path / str(ranks), *words, *more)
+    names = [sorted(path.relative_to(folder) for path in folder.rglob("*.npy")) for folder in folders.values()]
+    assert names[0] == names[1] and len(names[0]) == 4  # token states and their ends, of two splits
+    for name in names[0]:
+        assert (folders[1] / name).read_bytes() == (folders[2] / name).read_bytes(), name

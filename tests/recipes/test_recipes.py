@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from hf_transfer import Recipe, flags
+from hf_transfer.linear_fit import settle_fit
 from hf_transfer.recipe import list_recipes, load_recipe, recipe_from_dict, recipe_to_dict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +57,14 @@ def test_a_recipe_is_what_its_name_says(name):
     assert recipe.backbone.checkpoint.startswith(NETS.get(name, ""))
 
 
+def test_the_linear_probes_are_solved_and_nothing_else_is():
+    recipes = {name: load_recipe(name) for name in FILES}
+    solved = {
+        name for name, recipe in recipes.items() if settle_fit(recipe, recipe.strategy.frozen_depth(1) >= 1) == "lbfgs"
+    }
+    assert solved == {"text/linear_probe", "vision/linear_probe", "vision/inception_probe"}
+
+
 def test_the_sgd_recipe_has_momentum():
     training = load_recipe("vision/resnet50_head").training
     assert (training["optim"], training["optim_args"]) == ("sgd", "momentum=0.9")
@@ -66,7 +75,8 @@ def test_a_recipe_is_complete(name):
     recipe = load_recipe(name)
     assert isinstance(recipe, Recipe)
     flags.check_training(recipe.training, where=name)
-    assert {"learning_rate", "num_train_epochs", "per_device_train_batch_size"} <= set(recipe.training)
+    if settle_fit(recipe, frozen=recipe.strategy.frozen_depth(1) >= 1) == "sgd":
+        assert {"learning_rate", "num_train_epochs", "per_device_train_batch_size"} <= set(recipe.training)
     # Real defaults: an organisation and a name for both, and all three splits stated.
     assert recipe.backbone.checkpoint.count("/") == recipe.data.train.count("/") == 1
     assert recipe.data.validation is not None and recipe.data.test is not None
@@ -80,7 +90,7 @@ def test_the_training_fields_build_the_class(name, tmp_path):
 
     training = load_recipe(name).training
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, **training)
-    assert arguments.learning_rate == training["learning_rate"]
+    assert all(getattr(arguments, name) == value for name, value in training.items() if name != "optim_args")
 
 
 @pytest.mark.parametrize("name", sorted(FILES))

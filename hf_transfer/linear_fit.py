@@ -1,0 +1,389 @@
+"""A linear head on recorded features is a convex problem: L-BFGS solves it, and gradient descent need not.
+
+The solver is SciPy's L-BFGS-B (Liu and Nocedal 1989; Byrd et al. 1995) with float64 parameters around a loss and a
+gradient that torch computes in float32 on the layer's device. Its line search (More and Thuente) meets the strong
+Wolfe conditions and, unlike `torch.optim.LBFGS`, it says why it stopped; the parameters are so few that moving them
+to the CPU costs nothing. There is no random number in it: the same rows give the same bits on the same machine.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from .errors import UserError
+from .heads import LinearHead
+
+# What is named here steers gradient descent and means nothing to the quasi-Newton fit, which sees all rows at once.
+SGD_FIELDS = frozenset(
+    """
+    learning_rate lr_scheduler_type lr_scheduler_kwargs warmup_steps
+    optim optim_args optim_target_modules weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm bf16 fp16
+    num_train_epochs max_steps per_device_train_batch_size auto_find_batch_size gradient_accumulation_steps
+    average_tokens_across_devices train_sampling_strategy data_seed dataloader_drop_last
+    eval_strategy eval_steps eval_delay eval_on_start save_strategy save_steps
+    load_best_model_at_end metric_for_best_model greater_is_better
+    """.split()
+)
+
+# From strong to weak, half a decade apart. The penalty acts on scaled features, so one grid serves every backbone: at
+# the strong end little but the class shares is left, at the weak end almost no penalty.
+GRID = tuple(10.0 ** (exponent / 2) for exponent in range(4, -13, -1))
+# The weakest penalties take the most iterations; once the validation loss has passed its minimum they are not tried.
+PATIENCE = 3
+MAX_ITERATIONS = 1000
+# A fit ends when the largest entry of the gradient of the penalised mean loss is this small ...
+FINISH = 5e-6
+# ... or, while the grid only compares, this share of what it was at the solution for the stronger penalty before.
+COMPARE = 0.05
+# The rounding of float32 sums now and then ends a fit before `FINISH`. What ends below this, which is scikit-learn's
+# own tolerance, has converged.
+CONVERGED = 1e-4
+NOT_FINITE = "the {} split's features hold values that are not finite (NaN or infinity); record them again"
+# Rows are read, scaled and multiplied this many bytes at a time, whether or not they stay in memory.
+BLOCK_BYTES = 32 * 2**20
+
+
+def settle_fit(recipe, frozen: bool) -> str:
+    """Decide how a recipe's head is fitted.
+
+    Args:
+        recipe (`Recipe`): `head.fit` asks; `training` holds the command line's fields too.
+        frozen (`bool`): whether the strategy freezes the whole backbone, so that its features can be recorded.
+
+    Returns:
+        `str`: `"lbfgs"` or `"sgd"`. `"auto"` is lbfgs for a [`LinearHead`] without dropout on recorded pooled
+        features, unless `training` names a field of gradient descent.
+
+    Raises:
+        `UserError`: `head.fit` is lbfgs and another field stands against it, or `head.l2` is given to gradient
+            descent; both fields are named.
+    """
+    head = recipe.head
+    if not isinstance(head, LinearHead) or head.fit == "sgd":
+        return "sgd"
+    reason = _against(recipe, frozen)
+    if reason is None:
+        return "lbfgs"
+    if head.fit == "lbfgs":
+        raise UserError(f"head.fit is 'lbfgs', but {reason}, or set head.fit to sgd")
+    if head.l2 is not None:
+        raise UserError(f"head.l2 is {head.l2}, the penalty of the lbfgs fit, but {reason}, or leave head.l2 out")
+    return "sgd"
+
+
+def _against(recipe, frozen: bool) -> str | None:
+    """Say what keeps a linear head from the quasi-Newton fit, and what to do about it; `None` for nothing."""
+    if recipe.head.dropout > 0:
+        return f"head.dropout is {recipe.head.dropout}, which only gradient descent can apply; set head.dropout to 0"
+    if not frozen:
+        return f"strategy {type(recipe.strategy).__name__} trains the backbone; use strategy FrozenFeatures"
+    if recipe.backbone.pooling == "attention":
+        return "backbone.pooling is 'attention', which is learned by gradient descent; set another backbone.pooling"
+    named = [name for name in recipe.training if name in SGD_FIELDS]
+    if named:
+        return f"training.{named[0]} steers gradient descent; leave training.{named[0]} out"
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The fit
+
+
+def fit_linear(
+    layer: nn.Linear,
+    train,
+    train_labels,
+    validation,
+    validation_labels,
+    objective,
+    l2: float | None = None,
+    resident_bytes: int = 2 * 2**30,
+) -> dict:
+    """Fit a linear layer in place: minimise mean loss + `l2` / 2 * ||W||^2.
+
+    W are the weights of the *scaled* features: each column minus its mean over the train rows, divided by its standard
+    deviation or, if that is larger, by the root mean square of all columns' standard deviations. So the penalty does
+    not depend on the backbone's scale, columns that vary much are brought to unit variance, and those that hardly vary
+    (the units of a ReLU that fire once in a thousand rows, rounding in a constant column) are not blown up to it. The
+    bias is not penalised. The layer gets the weights of the raw features, which give the same logits.
+
+    On scaled features scikit-learn's `LogisticRegression(C=1 / (l2 * rows))` has the same solution, and so has
+    `Ridge(alpha=l2 * rows / 2)`.
+
+    Args:
+        layer (`nn.Linear`): of shape `(num_labels, width)`, with a bias; its device does the work. Its weights are
+            not read: the fit starts at zero.
+        train (`np.ndarray` or `torch.Tensor` of shape `(rows, width)`): float32 features; may be a memory map.
+        train_labels (`np.ndarray` or `torch.Tensor`): as `objective` reads them, one per row.
+        validation, validation_labels: likewise; what chooses `l2`, and what `validation_loss` is measured on.
+        objective (`SupervisedLoss`): `forward(logits, labels)` is a weighted sum over rows, `row_weights(labels)` the
+            weights.
+        l2 (`float`, *optional*): strength of the penalty; by default the value of `GRID` with the lowest validation
+            loss, tried from strong to weak, each fit starting from the one before.
+        resident_bytes (`int`): rows that take more than this are read anew, block by block, in every iteration; the
+            result is the same to the last bit.
+
+    Returns:
+        `dict`: `fit` (`"lbfgs"`), `l2`, `iterations` (of all fits together), `converged`, `validation_loss` and
+        `train_loss` (means over rows, without the penalty), and `grid`, a list of `[l2, validation_loss]`. When
+        `converged` is false, `note` says in words where the fit stopped.
+
+    Raises:
+        `UserError`: no rows, features that are not finite, or a layer without a bias.
+    """
+    _check(layer, train, train_labels, "train")
+    _check(layer, validation, validation_labels, "validation")
+    # MPS has no float64, which the sums are kept in; what it would win on so small a problem is little.
+    device = torch.device("cpu") if layer.weight.device.type == "mps" else layer.weight.device
+    with _exact_float32(device):
+        scale = _measure_scale(train, device)
+        unit, start = _target_scale(objective, train_labels)
+        parts = ((train, train_labels), (validation, validation_labels))
+        seen, unseen = (_Part(*part, objective, scale, device, resident_bytes) for part in parts)
+        shape = (layer.out_features, layer.in_features)
+        point = np.zeros(layer.out_features * (layer.in_features + 1))
+        point[-layer.out_features :] = start
+
+        grid, iterations, best = [], 0, None
+        for strength in GRID if l2 is None else (l2,):
+            point, taken, _ = _minimise(seen, point, shape, unit, strength, COMPARE if l2 is None else 0.0)
+            iterations += taken
+            grid.append([strength, unseen.mean_loss(point, shape, unit)])
+            if not math.isfinite(grid[-1][1]):
+                raise UserError(NOT_FINITE.format("validation"))
+            if best is None or grid[-1][1] < grid[best][1]:
+                best, chosen = len(grid) - 1, point
+            if len(grid) - 1 - best == PATIENCE:
+                break
+        l2 = grid[best][0]
+        point, taken, largest = _minimise(seen, chosen, shape, unit, l2)
+        iterations += taken
+        grid[best][1] = unseen.mean_loss(point, shape, unit)
+        train_loss = seen.mean_loss(point, shape, unit)
+    _write(layer, point, shape, unit, scale)
+    outcome = {
+        "fit": "lbfgs",
+        "l2": l2,
+        "iterations": iterations,
+        "converged": largest <= CONVERGED,
+        "validation_loss": grid[best][1],
+        "train_loss": train_loss,
+        "grid": grid,
+    }
+    if largest > CONVERGED:
+        outcome["note"] = (
+            f"the fit had not converged after {iterations} iterations: the largest entry of the gradient was "
+            f"{largest:.1e}, not {CONVERGED:.0e}; a larger head.l2 converges sooner"
+        )
+    return outcome
+
+
+def fit_on_main(state, layer: nn.Linear, fit: Callable[[], dict]) -> dict:
+    """Fit on the main process and give every other rank its weights and what it says.
+
+    Args:
+        state (`accelerate.PartialState`): who is here.
+        layer (`nn.Linear`): the same layer on every rank; overwritten with the main process's.
+        fit: fits `layer`; called on the main process alone.
+
+    Returns:
+        `dict`: what `fit` returned, on every rank.
+
+    Raises:
+        `UserError`: `fit` raised one; every rank raises it.
+        `RuntimeError`: on the other ranks, when `fit` raised anything else, which the main process raises itself.
+    """
+    if state.num_processes == 1:
+        return fit()
+    from accelerate.utils import broadcast, broadcast_object_list
+
+    # The others wait in the broadcast: they must be told of an error too, or they would wait for ever.
+    said, raised = [None, None, False], None
+    if state.is_main_process:
+        try:
+            said = [fit(), None, False]
+        except Exception as error:
+            raised, said = error, [None, str(error), isinstance(error, UserError)]
+    outcome, error, is_mistake = broadcast_object_list(said)
+    if raised is not None:
+        raise raised
+    if error is not None:
+        raise UserError(error) if is_mistake else RuntimeError(f"the fit failed on the main process: {error}")
+    broadcast([layer.weight.data, layer.bias.data])
+    return outcome
+
+
+def _check(layer, matrix, labels, split: str) -> None:
+    if layer.bias is None:
+        raise UserError(
+            "the last layer of this checkpoint has no bias, which the lbfgs fit needs; set head.fit to sgd"
+        )
+    if len(matrix) == 0 or len(matrix) != len(labels):
+        raise UserError(
+            f"the {split} split has {len(matrix)} rows of features and {len(labels)} labels; "
+            "the lbfgs fit needs one label for each row, and at least one row"
+        )
+
+
+@contextmanager
+def _exact_float32(device):
+    """No autocast and no TF32: rounding to ten bits would stall the line search long before the solution."""
+    # transformers may turn TF32 on by itself, through these settings, which do not mix with torch's older function.
+    settings = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "ieee"
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value
+
+
+class _Scale(NamedTuple):
+    """What is subtracted from each column and what it is divided by: float64, of shape `(width,)`."""
+
+    mean: torch.Tensor
+    divisor: torch.Tensor
+
+
+def _measure_scale(matrix, device) -> _Scale:
+    """Take the columns' means and variances in one pass, with the update of Chan, Golub and LeVeque (1979)."""
+    count, mean, squares = 0, 0.0, 0.0
+    for start, stop in _spans(matrix):
+        block = _read(matrix, start, stop, device).double()
+        own = block.mean(0)
+        step = own - mean
+        total = count + len(block)
+        squares = squares + (block - own).square_().sum(0) + step.square() * (count * len(block) / total)
+        mean, count = mean + step * (len(block) / total), total
+    if not torch.isfinite(squares).all():
+        raise UserError(NOT_FINITE.format("train"))
+    variance = squares / count
+    usual = float(variance.mean().sqrt()) or 1.0  # no column varies: any divisor will do
+    return _Scale(mean, variance.sqrt().clamp(min=usual))
+
+
+def _target_scale(objective, labels) -> tuple[float, float]:
+    """Return the unit of the logits and where the bias starts, in that unit.
+
+    For classes 1 and 0; for regression the targets' standard deviation and mean, so that the solver's tolerances do
+    not depend on what the targets are counted in.
+    """
+    if objective.problem_type != "regression":
+        return 1.0, 0.0
+    targets = np.asarray(labels, dtype=np.float64)
+    unit = float(targets.std()) or 1.0
+    return unit, float(targets.mean()) / unit
+
+
+def _write(layer: nn.Linear, point: np.ndarray, shape: tuple[int, int], unit: float, scale: _Scale) -> None:
+    """Fold the scaling into the layer: on raw features, W / s and b - W m / s give the same logits."""
+    weights, bias = (torch.from_numpy(part).to(scale.mean.device) * unit for part in _split(point, shape))
+    weights = weights / scale.divisor
+    with torch.no_grad():
+        layer.weight.copy_(weights)
+        layer.bias.copy_(bias - weights @ scale.mean)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Loss and gradient
+
+
+def _minimise(part, point: np.ndarray, shape, unit: float, l2: float, share: float = 0.0):
+    """Return the parameters, the iterations taken and the gradient's largest entry there.
+
+    The fit ends at `FINISH`, or at this `share` of the largest entry at the start.
+    """
+    # Takes a tenth of a second to import, and a run that trains by gradient descent has no use for it.
+    from scipy.optimize import minimize
+
+    count = shape[0] * shape[1]
+
+    def penalised(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, gradient = part.loss_and_gradient(parameters, shape, unit)
+        weights = parameters[:count]
+        gradient[:count] += l2 * weights
+        return loss + l2 / 2 * float(weights @ weights), gradient
+
+    tolerance = max(FINISH, share * float(np.abs(penalised(point)[1]).max()) if share else 0.0)
+    # Without `ftol` the solver would go on for a change that float32 sums cannot tell from rounding.
+    options = {"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "gtol": tolerance, "ftol": 1e-12, "maxcor": 20}
+    found = minimize(penalised, point, jac=True, method="L-BFGS-B", options=options)
+    return found.x, int(found.nit), float(np.abs(found.jac).max())
+
+
+class _Part:
+    """The scaled rows of one split, kept on the device when they fit and read anew when not."""
+
+    def __init__(self, matrix, labels, objective, scale: _Scale, device, resident_bytes: int):
+        self.matrix, self.objective, self.device = matrix, objective, device
+        self.mean, self.factor = scale.mean.float(), (1 / scale.divisor).float()
+        kind = torch.int64 if objective.problem_type == "single_label_classification" else torch.float32
+        self.labels = torch.as_tensor(np.asarray(labels) if not torch.is_tensor(labels) else labels).to(device, kind)
+        self.weight = float(objective.row_weights(self.labels).double().sum())
+        fits = len(matrix) * matrix.shape[1] * 4 <= resident_bytes
+        self.kept = list(self._scaled()) if fits else None
+
+    def _scaled(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for start, stop in _spans(self.matrix):
+            block = _read(self.matrix, start, stop, self.device)
+            yield (block - self.mean).mul_(self.factor), self.labels[start:stop]
+
+    def _blocks(self):
+        return self._scaled() if self.kept is None else self.kept
+
+    def loss_and_gradient(self, point: np.ndarray, shape, unit: float) -> tuple[float, np.ndarray]:
+        """Return the mean loss and its gradient, both in the unit of the logits; autograd sees the logits alone."""
+        weights, bias = self._parameters(point, shape)
+        loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        by_weight = torch.zeros(shape, dtype=torch.float64, device=self.device)
+        by_bias = torch.zeros(shape[0], dtype=torch.float64, device=self.device)
+        for block, labels in self._blocks():
+            logits = _logits(block, weights, bias, unit).requires_grad_()
+            with torch.enable_grad():
+                rows = self.objective(logits, labels)
+            (slope,) = torch.autograd.grad(rows, logits)
+            loss += rows.detach()
+            by_weight += slope.T @ block
+            by_bias += slope.double().sum(0)
+        gradient = torch.cat([by_weight.flatten(), by_bias]).cpu().numpy() / (self.weight * unit)
+        return float(loss) / (self.weight * unit**2), gradient
+
+    @torch.no_grad()
+    def mean_loss(self, point: np.ndarray, shape, unit: float) -> float:
+        """Return the mean loss, in the unit of the objective."""
+        weights, bias = self._parameters(point, shape)
+        losses = (self.objective(_logits(block, weights, bias, unit), labels) for block, labels in self._blocks())
+        return math.fsum(float(loss) for loss in losses) / self.weight
+
+    def _parameters(self, point: np.ndarray, shape) -> Sequence[torch.Tensor]:
+        return [torch.from_numpy(part).to(self.device, torch.float32) for part in _split(point, shape)]
+
+
+def _logits(block, weights, bias, unit: float) -> torch.Tensor:
+    # Few classes and many rows: this way round the product is up to half as long on a CPU as `block @ weights.T`.
+    return (weights @ block.T).add_(bias.unsqueeze(1)).mul_(unit).T
+
+
+def _split(point: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    return point[: -shape[0]].reshape(shape), point[-shape[0] :]
+
+
+def _spans(matrix) -> Iterator[tuple[int, int]]:
+    size = max(1, BLOCK_BYTES // (4 * matrix.shape[1]))
+    for start in range(0, len(matrix), size):
+        yield start, min(start + size, len(matrix))
+
+
+def _read(matrix, start: int, stop: int, device) -> torch.Tensor:
+    block = matrix[start:stop]
+    if not torch.is_tensor(block):
+        block = torch.from_numpy(np.array(block, dtype=np.float32))  # a copy: a memory map may be read-only
+    return block.to(device, torch.float32)

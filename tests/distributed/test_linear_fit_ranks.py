@@ -1,0 +1,90 @@
+"""On two ranks one fits a linear head and both have it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# `accelerate launch --cpu --num_processes 2` quietly runs ONE process; torchrun really starts two.
+RANKS = dict(ACCELERATE_USE_CPU="true", GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1")
+
+SCRIPT = """
+import json, sys
+import torch
+from accelerate import PartialState
+from hf_transfer.errors import UserError
+from hf_transfer.linear_fit import fit_linear, fit_on_main
+from hf_transfer.objectives import Supervised
+
+state = PartialState(cpu=True)
+assert state.num_processes == 2
+torch.manual_seed(state.process_index)  # what a rank held before must not matter
+layer = torch.nn.Linear(4, 3)
+generator = torch.Generator().manual_seed(0)
+rows, labels = torch.randn(60, 4, generator=generator), torch.randint(0, 3, (60,), generator=generator)
+called = []
+
+def fit():
+    called.append(True)
+    if sys.argv[2] == "mistake":
+        raise UserError("a mistake of the user")
+    if sys.argv[2] == "defect":
+        raise ZeroDivisionError("a defect of ours")
+    return fit_linear(layer, rows, labels, rows, labels, Supervised().build("single_label_classification"), l2=0.1)
+
+said = {}
+try:
+    said["outcome"] = fit_on_main(state, layer, fit)
+except Exception as error:
+    said["error"] = f"{type(error).__name__}: {error}"
+said["called"] = len(called)
+said["weights"] = [layer.weight.tolist(), layer.bias.tolist()]
+with open(f"{sys.argv[1]}/{state.process_index}.json", "w") as file:
+    json.dump(said, file)
+state.destroy_process_group()
+"""
+
+
+@pytest.fixture
+def launch(tmp_path):
+    script = tmp_path / "ranks.py"
+    script.write_text(SCRIPT)
+
+    def start(case: str) -> list[dict]:
+        torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
+        words = ["--nproc_per_node=2", "--master_port=29617", str(script), str(tmp_path), case]
+        environment = {**os.environ, **RANKS, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", torchrun, *words], capture_output=True, text=True, timeout=200, env=environment
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+    return start
+
+
+def test_one_fits_and_both_have_it(launch):
+    main, other = launch("fit")
+    assert (main["called"], other["called"]) == (1, 0)
+    assert main["outcome"] == other["outcome"] and main["outcome"]["fit"] == "lbfgs"
+    assert main["weights"] == other["weights"]
+
+
+@pytest.mark.parametrize(
+    ("case", "main_says", "other_says"),
+    [
+        ("mistake", "UserError: a mistake of the user", "UserError: a mistake of the user"),
+        (
+            "defect",
+            "ZeroDivisionError: a defect of ours",
+            "RuntimeError: the fit failed on the main process: a defect of ours",
+        ),
+    ],
+)
+def test_a_failure_reaches_the_rank_that_waits(launch, case, main_says, other_says):
+    main, other = launch(case)
+    assert (main["error"], other["error"]) == (main_says, other_says)
