@@ -205,8 +205,11 @@ def _run(words: list[str], command: str = "hf-transfer run", show: bool = False)
     if not (os.path.exists(recipe.backbone.checkpoint) and os.path.exists(recipe.data.train)):
         go_offline_if_unreachable()
 
+    import gc
+
     from .runner import run
 
+    gc.freeze()  # Trainer collects garbage before it starts; half a million objects of libraries are none
     run(
         recipe,
         own["output_dir"],
