@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all bench quality
+.PHONY: help install demo test test-all bench scores tables quality
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,11 +25,21 @@ test: $(VENV)/.installed  ## the default test tier, under ten minutes on two cor
 test-all: $(VENV)/.installed  ## every test this machine can run
 	$(BIN)/python -m pytest -m "not gpu"
 
-bench: $(VENV)/.installed  ## measure what README quotes, into benchmarks/results/
+bench: $(VENV)/.installed  ## speed against the usual way, 40 minutes, into benchmarks/results/ and README
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/readme_table.py
+
+scores: $(VENV)/.installed  ## scores of the demos, start-up time and memory, half an hour, into the same places
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/demo_scores.py
 	$(BIN)/python benchmarks/readme_table.py
+
+tables: $(VENV)/.installed  ## measure what the package's own tables hold: precision and batch budgets of this device
+	$(BIN)/python benchmarks/precision.py
+	$(BIN)/python benchmarks/precision_extras.py
+	$(BIN)/python benchmarks/budgets.py
 
 quality: $(VENV)/.installed  ## lint and check the format
 	$(BIN)/ruff check .

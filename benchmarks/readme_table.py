@@ -1,4 +1,4 @@
-"""Write README's table of scores from benchmarks/results/demo_scores.json; `--check` only compares.
+"""Write README's tables from the committed results; `--check` only compares.
 
 python benchmarks/readme_table.py
 """
@@ -8,15 +8,18 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-START = "<!-- scores: written by benchmarks/readme_table.py from benchmarks/results/demo_scores.json -->\n"
-END = "<!-- end of scores -->\n"
+RESULTS = ROOT / "benchmarks" / "results"
+MARKS = {
+    "scores": "written by benchmarks/readme_table.py from benchmarks/results/demo_scores.json",
+    "speed": "written by benchmarks/readme_table.py from benchmarks/results/speed.md",
+}
 
 
-def table() -> str:
-    content = json.loads((ROOT / "benchmarks/results/demo_scores.json").read_text(encoding="utf-8"))
+def scores() -> str:
+    content = json.loads((RESULTS / "demo_scores.json").read_text(encoding="utf-8"))
     seeds = {len(entry["runs"]) for entry in content["recipes"].values()}
     lines = [
-        f"`--demo` on a CPU, test split, mean of {min(seeds)} seeds (smallest to largest); again with `make bench`:",
+        f"`--demo` on a CPU, test split, mean of {min(seeds)} seeds (smallest to largest); again with `make scores`:",
         "",
         "| recipe | accuracy | macro-F1 | majority class |",
         "|---|---|---|---|",
@@ -28,19 +31,29 @@ def table() -> str:
         ]
         baseline = entry["runs"][0]["baselines"]["majority_class"]
         lines.append(f"| `{name}` | {cells[0]} | {cells[1]} | {baseline:.4f} |")
-    return "\n".join(["", *lines, "", ""])
+    return "\n".join(lines)
+
+
+def speed() -> str:
+    return (RESULTS / "speed.md").read_text(encoding="utf-8").strip()
+
+
+def written(text: str) -> str:
+    """Return `text` with every marked part written anew."""
+    for name, table in (("scores", scores), ("speed", speed)):
+        start, end = f"<!-- {name}: {MARKS[name]} -->\n", f"<!-- end of {name} -->\n"
+        before, rest = text.split(start)
+        text = f"{before}{start}\n{table()}\n\n{end}{rest.split(end)[1]}"
+    return text
 
 
 def main() -> int:
     path = ROOT / "README.md"
     text = path.read_text(encoding="utf-8")
-    before, rest = text.split(START)
-    new = before + START + table() + END + rest.split(END)[1]
+    new = written(text)
     if "--check" in sys.argv:
         if new != text:
-            print(
-                "README.md's scores are not those of demo_scores.json; run benchmarks/readme_table.py", file=sys.stderr
-            )
+            print("README.md's tables are not those of the results; run benchmarks/readme_table.py", file=sys.stderr)
         return int(new != text)
     path.write_text(new, encoding="utf-8")
     return 0

@@ -35,7 +35,7 @@ class Sizes:
 
 
 DEFAULT = Sizes(
-    repetitions=3, overhead_pairs=9, overhead_steps=30, gemm_side=4096, feature_texts=3_000, images=1_000,
+    repetitions=3, overhead_pairs=9, overhead_steps=30, gemm_side=4096, feature_texts=10_000, images=1_000,
     linear_rows=10_000, lstm_rows=4_000, epochs=10, rival_epochs=1, finetune_rows=1_600, finetune_epochs=1,
     padded_steps=8, second_run_rows=10_000, growth=(1_000, 10_000, 100_000), growth_short=True,
 )  # fmt: skip

@@ -1,4 +1,5 @@
-"""The command line: `hf-transfer list | show | run | predict | evaluate | cache`, and `scripts/run_recipe.py`.
+"""The command line: `hf-transfer list | show | run | predict | evaluate | push |
+cache`, and `scripts/run_recipe.py`.
 
 Whatever is slow to import is imported inside the branch that needs it, so that help, listings and mistakes are told at
 once.
@@ -42,6 +43,13 @@ RUN_FLAGS = {
             help="precision of the computation; auto is the faster one by a committed table of measurements",
             choices=("auto", "float32", "bfloat16"),
         ),
+        Flag("push_to_hub", ("bool",), help="upload the finished run to the Hub, in one commit"),
+        Flag("hub_model_id", ("str",), help="where to: user/name, or name; by default the name of --output_dir"),
+        Flag(
+            "hub_private_repo",
+            ("None", "bool"),
+            help="hide a new repository from others; by default as the Hub makes it",
+        ),
         Flag("trust_remote_code", ("bool",), help="run the Python code that a checkpoint brings along"),
         _TRACEBACK,
     )
@@ -49,6 +57,7 @@ RUN_FLAGS = {
 _READING = ("sep", "header", "encoding")
 _EVALUATION = ("label", "label_separator", *_READING)
 
+PUSH_FLAGS = {"hub_private_repo": RUN_FLAGS["hub_private_repo"], "traceback": _TRACEBACK}
 PREDICT_FLAGS = {
     "input": Flag("input", ("str",), help="a table of texts or image paths, or a folder of images"),
     "output": Flag("output", ("str",), help="the CSV file to write"),
@@ -202,15 +211,13 @@ def _run(words: list[str], command: str = "hf-transfer run", show: bool = False)
 
     from .network import go_offline_if_unreachable
 
-    if not (os.path.exists(recipe.backbone.checkpoint) and os.path.exists(recipe.data.train)):
+    if own["push_to_hub"] or not (os.path.exists(recipe.backbone.checkpoint) and os.path.exists(recipe.data.train)):
         go_offline_if_unreachable()
-
-    import gc
+    target = _push_target(own)
 
     from .runner import run
 
-    gc.freeze()  # Trainer collects garbage before it starts; half a million objects of libraries are none
-    run(
+    result = run(
         recipe,
         own["output_dir"],
         name=recipe_name(name),
@@ -221,6 +228,47 @@ def _run(words: list[str], command: str = "hf-transfer run", show: bool = False)
         dtype=own["dtype"],
         **training,
     )
+    if target is not None and _leads():
+        _tell(result.push_to_hub(target, private=own["hub_private_repo"]))
+
+
+def _push_target(own: dict) -> str | None:
+    """Ask the Hub, before hours of training, whether it would take the result; returns the repository's name."""
+    if not own["push_to_hub"]:
+        for flag in ("hub_model_id", "hub_private_repo"):
+            if own[flag] is not None:
+                raise UserError(f"--{flag} says how to push, which nothing asks for; add --push_to_hub")
+        return None
+    name = own["hub_model_id"] or os.path.basename(os.path.normpath(own["output_dir"] or ""))
+    if name in ("", "."):
+        raise UserError("--push_to_hub needs --hub_model_id user/name, or an --output_dir to take the name from")
+    if not _leads():
+        return name
+    from .hub_push import check_push
+
+    return check_push(name)
+
+
+def _leads() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _push(words: list[str]) -> None:
+    usage = "hf-transfer push OUT user/name"
+    text = "Upload the finished run in OUT to the Hub, in one commit. Pushing the same files again makes no commit."
+    if _helped(words, usage, text, PUSH_FLAGS):
+        return
+    if len(words) < 2 or words[0].startswith("-") or words[1].startswith("-"):
+        raise UserError(f"name the output folder of a run and where to push it: {usage}")
+    values = parse_flags(words[2:], PUSH_FLAGS)
+
+    from .hub_push import push_folder
+
+    _tell(push_folder(words[0], words[1], private=values.get("hub_private_repo")))
+
+
+def _tell(pushed) -> None:
+    print(f"pushed: {pushed.url}" if pushed.new else f"nothing has changed since {pushed.url}")
 
 
 def _name_first(words: list[str]) -> list[str]:
@@ -315,6 +363,7 @@ _COMMANDS = {
     "run": _run,
     "predict": _predict,
     "evaluate": _evaluate,
+    "push": _push,
     "cache": _cache,
 }
 

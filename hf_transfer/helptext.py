@@ -22,6 +22,7 @@ Transfer-learning recipes for Hugging Face checkpoints.
   NAME --help                            the flags of a recipe, with its values
   predict OUT --input F --output F       label new rows with the model in the folder OUT
   evaluate OUT --data.test F             measure the model in OUT on more labelled rows
+  push OUT user/name                     upload a finished run to the Hub, in one commit
   cache list | clear                     recorded features of frozen backbones: what is kept, or remove it
   --version                              print the version
 

@@ -1,13 +1,11 @@
 """Logits for every row of a split, in the split's own order."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 
 from .bars import bar
 from .batching import by_length, by_pixels
+from .streams import side_by_side
 
 
 def predict_logits(model, dataset, collate, description: str | None = None) -> np.ndarray:
@@ -25,20 +23,18 @@ def predict_logits(model, dataset, collate, description: str | None = None) -> n
     model.eval()
     count = len(dataset)
     batches = plan_batches(dataset, device.type)
-    # Images are decoded when they are asked for, and decoding lets other threads run; texts are only looked up.
-    workers = 1 if "length" in dataset.column_names else os.cpu_count() or 1
     result = np.empty((count, model.config.num_labels), dtype=np.float32)
-    with (
-        bar(count, description or "", "row", hidden=description is None) as progress,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        for rows in batches:
-            batch = collate(list(pool.map(dataset.__getitem__, rows)))
-            batch.pop("labels", None)
-            with torch.inference_mode():
-                logits = model(**{key: value.to(device) for key, value in batch.items()}).logits
-            result[rows] = logits.float().cpu().numpy()
-            progress.update(len(rows))
+
+    @torch.inference_mode()
+    def logits(number: int) -> np.ndarray:
+        batch = collate([dataset[row] for row in batches[number]])
+        batch.pop("labels", None)
+        return model(**{key: value.to(device) for key, value in batch.items()}).logits.float().cpu().numpy()
+
+    with bar(count, description or "", "row", hidden=description is None) as progress:
+        for number, values in side_by_side(logits, range(len(batches)), device.type):
+            result[batches[number]] = values
+            progress.update(len(values))
     return result
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+from .scrub import is_path, last_name
 
 # What a metric is called in a table, short enough for 100 columns; other names are shown as they are, with spaces
 TITLES = {
@@ -115,6 +116,12 @@ class RunResult:
         data = _read_json(output_dir / "results.json")
         recipe = _read_json(output_dir / "recipe.json")
         return cls(output_dir=output_dir, recipe_name=data.get("recipe"), recipe=recipe, data=data)
+
+    def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None):
+        """Upload the output folder in one commit; see [`hub_push.push_folder`]."""
+        from .hub_push import push_folder
+
+        return push_folder(self.output_dir, repo_id, private=private, token=token)
 
     def beats_baseline(self) -> bool | None:
         """Whether the headline is better than the baseline that has seen no input; None when that is not known."""
@@ -282,21 +289,6 @@ def duration(seconds: float) -> str:
 def short_source(source: str) -> str:
     """A Hub id as it is; of a path, the last name."""
     return last_name(source) if is_path(source) else source
-
-
-def last_name(path: str) -> str:
-    """The file or folder name at the end of a path of any system. A folder called just "model" says nothing, so then
-    it is the one around it."""
-    *around, name = re.split(r"[/\\]", path.rstrip("/\\"))
-    return (around[-1] if name == "model" and around and around[-1] else name) or path
-
-
-def is_path(source: str) -> bool:
-    """Whether a checkpoint or data source is written as a place on a disk: absolute, relative to here or home, or
-    with more separators than a Hub id has. `org/name` is taken for a Hub id."""
-    if re.match(r"[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\]", source):
-        return True
-    return source.count("/") > 1 or source.endswith("/") or "\\" in source
 
 
 def align(rows: Sequence[Sequence[str]], first: int = 0) -> str:

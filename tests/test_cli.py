@@ -85,7 +85,7 @@ def test_help_shows_every_recipes_knobs_with_its_values(capsys, name):
     else:  # solved for, not descended to
         assert any(line.startswith("--head.fit auto ") for line in lines)
     assert any(line.startswith("--eval_strategy epoch ") for line in lines)
-    assert "--push_to_hub" not in out and "--hub_token" not in out
+    assert out.count("--push_to_hub") == 1 and "--hub_token" not in out  # ours, not Trainer's
     assert max(map(len, out.splitlines())) <= 140
 
 
@@ -367,3 +367,54 @@ def test_another_missing_module_is_not_mistaken_for_it(tmp_path):
     (ours / "cli.py").write_text("import a_module_that_is_not_there\n")
     done = fresh([str(SCRIPT), "--list"], tmp_path, path=str(ours.parent))
     assert done.returncode == 1 and "a_module_that_is_not_there" in done.stderr
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Push
+
+
+@pytest.fixture
+def pushes(monkeypatch):
+    """What would be pushed; the Hub itself is in tests/hub."""
+    from hf_transfer import hub_push
+
+    made = []
+
+    def push(folder, name, **settings):
+        made.append((str(folder), name, settings))
+        return hub_push.PushedCommit(name, f"hub/{name}/commit/1", "1", new=len(made) == 1)
+
+    monkeypatch.setattr(hub_push, "push_folder", push)
+    monkeypatch.setattr(hub_push, "check_push", lambda name: name if "/" in name else f"me/{name}")
+    return made
+
+
+def test_push_tells_where_the_commit_is(capsys, pushes):
+    words = ("push", "out/", "user/name", "--hub_private_repo", "true")
+    assert call(capsys, *words)[:2] == (0, "pushed: hub/user/name/commit/1\n")
+    assert call(capsys, *words)[:2] == (0, "nothing has changed since hub/user/name/commit/1\n")
+    assert pushes[0] == ("out/", "user/name", {"private": True})
+    code, _, err = call(capsys, "push", "out/")
+    assert code == 2 and "hf-transfer push OUT user/name" in err
+
+
+def test_a_run_is_pushed_when_it_is_asked_for_and_never_by_trainer(capsys, calls, monkeypatch, pushes):
+    from hf_transfer import RunResult, runner
+
+    seen = []
+
+    def run(recipe, output_dir, **settings):
+        seen.append(settings)
+        return RunResult(output_dir or "runs/first-free", None, {}, {})
+
+    monkeypatch.setattr(runner, "run", run)
+    words = "run text/lstm_frozen --demo --push_to_hub".split()
+    assert call(capsys, *words, "--output_dir", "runs/mine")[0] == 0
+    assert call(capsys, *words, "--hub_model_id", "user/name")[0] == 0
+    assert [name for _, name, _ in pushes] == ["me/mine", "user/name"]
+    assert not any(field.startswith(("push", "hub")) for settings in seen for field in settings)
+    code, _, err = call(capsys, *words)
+    assert code == 2 and "--push_to_hub needs --hub_model_id user/name" in err
+    code, _, err = call(capsys, "run", "text/lstm_frozen", "--hub_model_id", "user/name")
+    assert code == 2 and "--hub_model_id says how to push, which nothing asks for; add --push_to_hub" in err
+    assert len(seen) == 2

@@ -113,8 +113,9 @@ def test_values_given_as_text_build_the_class(arguments_class, tmp_path):
     assert arguments.report_to == [] and arguments.full_determinism is True and arguments.max_steps == -1
 
 
-def test_our_own_flags_collide_with_no_field_but_output_dir():
-    assert set(RUN_FLAGS) & set(training_fields()) == {"output_dir"}
+def test_our_own_flags_collide_with_no_field_but_those_trainer_never_sees():
+    ours = {"output_dir", "push_to_hub", "hub_model_id", "hub_private_repo"}
+    assert set(RUN_FLAGS) & set(training_fields()) == ours and not ours & set(training_flags())
 
 
 def test_refused_fields_exist_and_have_no_flag():

@@ -51,14 +51,22 @@ def ours_features(recipe, parts: dict, asked_dtype: str = "auto") -> dict:
         start = time.perf_counter()
         encoded = encode(backbone, processor, rows)
         recorded = record_splits(
-            model, replay_of(model), backbone, processor, {part: encoded}, {part: part}, getattr(torch, dtype), state
+            model,
+            replay_of(model),
+            backbone,
+            processor,
+            {part: encoded},
+            {part: part},
+            getattr(torch, dtype),
+            state,
+            checked=asked_dtype == "auto",
         )
         seconds[part] = time.perf_counter() - start
         pooled[part] = recorded.splits[part].__getitems__(list(range(len(rows))))["pooled"].numpy()
     return {
         "seconds": seconds,
         "pooled": pooled,
-        "dtype": dtype,
+        "dtype": recorded.dtype,
         "block_parameters": sum(p.numel() for name, p in model.named_parameters() if 0 < depths[name] < top),
     }
 

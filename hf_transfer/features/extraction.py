@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from ..bars import bar
 from ..errors import UserError
+from ..streams import side_by_side
 from . import cache
 from .key import key_of
 from .recording import Recording, plan_arrays
@@ -32,6 +33,7 @@ class Job:
         compute: row numbers to tensors, `(batch, ...)` or, padded on the right, `(batch, longest, ...)`.
         rows (`int`): how many there are.
         lengths (`np.ndarray`, *optional*): tokens in each row; none where every row has as many.
+        device (`str`): kind of device that computes.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Job:
     compute: Callable[[list[int]], dict[str, torch.Tensor]]
     rows: int
     lengths: np.ndarray | None = None
+    device: str = "cpu"
 
 
 class Ranks:
@@ -129,29 +132,35 @@ def _prepare(job: Job, recording: Recording) -> None:
 def _fill(job: Job, recording: Recording, ranks: Ranks) -> None:
     own = range(ranks.index, len(job.batches), ranks.count)
     left = [number for number in own if not recording.done[number]]
-    total, done = sum(len(job.batches[number]) for number in own), 0
-    start, announced = time.perf_counter(), not ranks.leads
+    total = sum(len(job.batches[number]) for number in own)
     with bar(total, job.name, "row", hidden=not ranks.leads) as progress:
         progress.update(total - sum(len(job.batches[number]) for number in left))
-        for number in left:
-            rows = job.batches[number]
-            try:
-                recording.write(number, rows, job.compute(rows))
-            except KeyboardInterrupt:
-                kept = f"{int(recording.done.sum())} of {len(job.batches)} batches"
-                raise KeyboardInterrupt(f"stopped; {kept} of features are kept, the same command goes on") from None
-            progress.update(len(rows))
-            done += len(rows)
-            if not announced:
-                announced = True
-                seconds = (time.perf_counter() - start) * (total - done) / len(rows)
-                if seconds > WORTH_A_LINE_S:
-                    size = sum(array.nbytes for array in recording.arrays.values())
-                    progress.write(
-                        f"{job.name}: {job.rows:,} rows, {size / 1e6:,.0f} MB in {cache.root()}; about "
-                        f"{_duration(seconds)}"
-                    )
+        try:
+            start = time.perf_counter()
+            for place, (number, outputs) in enumerate(_computed(job, left, ranks)):
+                rows = job.batches[number]
+                recording.write(number, rows, outputs)
+                progress.update(len(rows))
+                if place == 0 and ranks.leads:
+                    seconds = (time.perf_counter() - start) * (total - progress.n) / len(rows)
+                    _announce(job, recording, seconds, progress)
+        except KeyboardInterrupt:
+            kept = f"{int(recording.done.sum())} of {len(job.batches)} batches"
+            raise KeyboardInterrupt(f"stopped; {kept} of features are kept, the same command goes on") from None
+
+
+def _computed(job: Job, numbers: list[int], ranks: Ranks) -> Iterator[tuple[int, dict[str, torch.Tensor]]]:
+    """Compute the first batch alone, which sets up what the others share, then the others side by side."""
+    for number in numbers[:1]:
+        yield number, job.compute(job.batches[number])
+    yield from side_by_side(lambda number: job.compute(job.batches[number]), numbers[1:], job.device, ranks.count)
+
+
+def _announce(job: Job, recording: Recording, seconds: float, progress) -> None:
+    if seconds > WORTH_A_LINE_S:
+        size = sum(array.nbytes for array in recording.arrays.values())
+        progress.write(f"{job.name}: {job.rows:,} rows, {size / 1e6:,.0f} MB in {cache.root()}; {_duration(seconds)}")
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} min"

@@ -31,8 +31,13 @@ class Extractor:
         self.about = about
         self.backbone = backbone_identity(model, ("tokens",) if replay.pools_tokens else replay.keeps)
         self.cosine: float | None = None  # of bfloat16 to float32 features, where it was looked at
-        self.computed = 0  # rows that went through the backbone, on this process
+        self._counts: list[int] = []  # rows of each batch that went through the backbone, on this process
         self._twin = None
+
+    @property
+    def computed(self) -> int:
+        """Rows that went through the backbone, on this process."""
+        return sum(self._counts)
 
     def features(self, source, labels: np.ndarray, name: str) -> FeatureSet | None:
         """Record what the head reads of `source`, or find it recorded.
@@ -68,13 +73,14 @@ class Extractor:
             compute=compute,
             rows=source.count,
             lengths=source.lengths,
+            device=self.device.type,
         )
         folder = record(job, self.ranks)
         return None if folder is None else FeatureSet(folder, labels)
 
     def _outputs(self, source, numbers: list[int]) -> dict[str, torch.Tensor]:
         outputs = self._run(source.inputs(numbers))
-        self.computed += len(numbers)
+        self._counts.append(len(numbers))
         return outputs
 
     @torch.inference_mode()

@@ -30,7 +30,8 @@ class Texts:
 
     def inputs(self, numbers: list[int]) -> dict[str, torch.Tensor]:
         """Return the backbone's inputs for these rows."""
-        batch = self.collate([self.rows[number] for number in numbers])
+        columns = self.rows[numbers]  # in one piece: row by row takes four times as long
+        batch = self.collate([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
         return {name: value for name, value in batch.items() if name != "labels"}
 
 

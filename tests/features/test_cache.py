@@ -32,8 +32,8 @@ def own_cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def job(name="job", rows=6, dtype=torch.float32, calls=None, width=3):
-    """Row `i` has `i % 3 + 1` tokens, all of whose numbers are `i`."""
+def job(name="job", rows=6, dtype=torch.float32, calls=None, width=3, device="one after the other"):
+    """Row `i` has `i % 3 + 1` tokens, all of whose numbers are `i`; on a CPU batches are computed side by side."""
     lengths = np.arange(rows) % 3 + 1
 
     def compute(numbers):
@@ -43,7 +43,7 @@ def job(name="job", rows=6, dtype=torch.float32, calls=None, width=3):
         return {"tokens": values.expand(len(numbers), int(lengths[numbers].max()), width).clone()}
 
     batches = [[number] for number in range(rows)]
-    return Job(name, {"name": name}, {"keeps": ["tokens"], "part": name}, batches, compute, rows, lengths)
+    return Job(name, {"name": name}, {"keeps": ["tokens"], "part": name}, batches, compute, rows, lengths, device)
 
 
 def made(one: Job):
@@ -61,6 +61,11 @@ def test_what_was_recorded_is_read_back(dtype):
     assert batch["tokens"][:, :, 0].tolist() == [[5, 5, 5], [0, 0, 0]]
     assert states.dtypes["tokens"] == str(dtype).removeprefix("torch.")
     assert states.arrays["tokens"].itemsize == dtype.itemsize  # two bytes on disk, too
+
+
+def test_side_by_side_is_the_same_as_one_after_the_other():
+    alone, together = (FeatureSet(made(job(one, rows=50, device=one)), np.arange(50)) for one in ("cpu", "cuda"))
+    assert np.array_equal(alone.arrays["tokens"], together.arrays["tokens"])
 
 
 def test_the_second_time_nothing_is_computed():

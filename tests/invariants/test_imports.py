@@ -183,7 +183,7 @@ def test_no_circles():
 # What naming things costs
 
 LIGHT = ("errors", "arguments", "backbones", "cli", "data", "data.spec", "demo", "flags", "heads", "helptext")
-LIGHT += ("objectives", "recipe", "results", "strategies", "training_fields")
+LIGHT += ("hub_errors", "hub_push", "objectives", "recipe", "results", "scrub", "strategies", "training_fields")
 
 
 def test_naming_listing_and_explaining_import_nothing_heavy():
