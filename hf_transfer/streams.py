@@ -1,8 +1,7 @@
 """Forward passes side by side: on a CPU, one thread for each batch beats all threads on one batch.
 
 Small operators wait for their slowest thread, and what is not parallel at all (padding, writing, Python) leaves cores
-idle. Batches that are computed next to one another need no waiting, and the bits are the same. benchmarks/streams.py
-measures it.
+idle. Batches that are computed next to one another need no waiting, and the bits are the same.
 """
 
 import os
