@@ -36,10 +36,11 @@ scores: $(VENV)/.installed  ## scores of the demos, start-up time and memory, ha
 	$(BIN)/python benchmarks/demo_scores.py
 	$(BIN)/python benchmarks/readme_table.py
 
-tables: $(VENV)/.installed  ## measure what the package's own tables hold: precision and batch budgets of this device
+tables: $(VENV)/.installed  ## measure precision and batch budgets of this device, which the package holds, and profiles
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/precision_extras.py
 	$(BIN)/python benchmarks/budgets.py
+	$(BIN)/python benchmarks/profiles.py
 
 quality: $(VENV)/.installed  ## lint and check the format
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ from hf_transfer.demo import demo_recipe
 from hf_transfer.features.fast_copy import fast_copy
 from hf_transfer.features.sources import Texts
 from hf_transfer.inputs import collator, encode
-from hf_transfer.recipe import load_recipe
+from hf_transfer.recipe_files import load_recipe
 from hf_transfer.replay import replay_of
 
 RESULTS = Path(__file__).resolve().parent / "results" / "budgets.json"

@@ -32,7 +32,7 @@ def main() -> None:
     asked = parser.parse_args()
 
     from hf_transfer.demo import demo_recipe
-    from hf_transfer.recipe import load_recipe
+    from hf_transfer.recipe_files import load_recipe
     from hf_transfer.runner import run
 
     content = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"recipes": {}}

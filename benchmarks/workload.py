@@ -70,7 +70,7 @@ def sms(train_rows: int | None = None) -> Tables:
     def write(folder: Path) -> None:
         from hf_transfer.data import load_data
         from hf_transfer.demo import demo_recipe
-        from hf_transfer.recipe import load_recipe
+        from hf_transfer.recipe_files import load_recipe
 
         splits = load_data(demo_recipe(load_recipe("text/full_finetune")).data, progress=False)
         for part in ("train", "validation", "test"):
@@ -107,7 +107,7 @@ def digits(count: int) -> Path:
 def image_checkpoint() -> Path:
     """EfficientNet-Lite0 as `--demo` writes it."""
     from hf_transfer.demo import demo_recipe
-    from hf_transfer.recipe import load_recipe
+    from hf_transfer.recipe_files import load_recipe
 
     return Path(demo_recipe(load_recipe("vision/linear_probe")).backbone.checkpoint)
 

@@ -23,9 +23,9 @@ _WHERE = {
     "TextBackbone": "hf_transfer.backbones",
     "TextClassification": "hf_transfer.data",
     "UserError": "hf_transfer.errors",
-    "list_recipes": "hf_transfer.recipe",
+    "list_recipes": "hf_transfer.recipe_files",
     "load": "hf_transfer.predictor",
-    "load_recipe": "hf_transfer.recipe",
+    "load_recipe": "hf_transfer.recipe_files",
     "run": "hf_transfer.runner",
 }
 

@@ -6,6 +6,9 @@ import torch
 from torch import nn
 
 from .backbones.checkpoint import check_loaded, quiet, reach
+from .backbones.finished import finished_backbone, run_behind
+from .backbones.image import channels_of
+from .backbones.trust import is_foreign
 from .errors import UserError
 from .heads import LinearHead, LSTMHead, MLPHead, NativeHead
 
@@ -16,7 +19,8 @@ def build_model(backbone, head, labels, processor, trust_remote_code: bool = Fal
     """Build the model that is trained, saved and pushed.
 
     Args:
-        backbone (`TextBackbone` or `ImageBackbone`): its checkpoint's weights are loaded.
+        backbone (`TextBackbone` or `ImageBackbone`): its checkpoint's weights are loaded; of a model that a run of
+            ours left behind, those of its encoder.
         head (`NativeHead`, `LinearHead`, `MLPHead` or `LSTMHead`): new, except that a `NativeHead` whose checkpoint
             was trained on exactly these class names is kept.
         labels (`Labels`): class names and problem type, written into the configuration.
@@ -37,6 +41,10 @@ def build_model(backbone, head, labels, processor, trust_remote_code: bool = Fal
     )
     build = _image_model if backbone.modality == "image" else _text_model
     model = build(backbone, head, config, names, processor, trust_remote_code)
+    if not is_foreign(model):
+        for one in (model.config, getattr(model.config, "backbone_config", None)):
+            if getattr(one, "auto_map", None):
+                del one.auto_map  # of the checkpoint: it names code that was not used, and others might run it
     return model.float().train()
 
 
@@ -48,15 +56,42 @@ def checkpoint_label_names(backbone, head, trust_remote_code: bool = False) -> t
     return tuple(config.id2label[number] for number in sorted(config.id2label))
 
 
+def origin(backbone, head, labels, trust_remote_code: bool = False) -> str | None:
+    """Return the line that says what is taken of a model that a run of ours left behind; `None` for other checkpoints.
+
+    Args:
+        labels (`Labels`): of the rows that are trained on now.
+    """
+    run = run_behind(backbone.checkpoint, backbone.revision)
+    finished = backbone.finished(trust_remote_code)
+    if run is None and finished is None:
+        return None
+    what, unit = ("net", "stage") if backbone.modality == "image" else ("encoder", "block")
+    if finished is None:
+        kept = checkpoint_label_names(backbone, head, trust_remote_code) == tuple(labels.names)
+        left = "and its head, which knows these very classes" if kept else "without its head"
+    else:
+        what = "input embeddings" if getattr(finished, "embeddings_only", False) else what
+        left = f"without its {finished.head['kind']} head"
+        left += "" if finished.layer is None else f"; it was cut after {unit} {finished.layer}"
+    return f"backbone: the {what} of {run or 'a finished run'}, {left}"
+
+
 def _text_model(backbone, head, config, names, tokenizer, trust_remote_code):
     from transformers import AutoModel, AutoModelForSequenceClassification
 
     shared = dict(revision=backbone.revision, trust_remote_code=trust_remote_code, output_loading_info=True)
+    finished = backbone.finished(trust_remote_code)
     if isinstance(head, NativeHead):
         if backbone.embeddings_only:
             raise UserError("backbone.embeddings_only leaves nothing for a NativeHead; use LSTMHead or LinearHead")
         kept = _same_names(config.id2label, names["id2label"])
         _write_names(config, names)
+        if finished is not None:
+            model = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+            _take_encoder(model, _finished_encoder(backbone, finished), backbone.checkpoint)
+            _grow_embeddings(model, tokenizer, backbone)
+            return model
         with reach(backbone.checkpoint, "weights"):
             model, info = AutoModelForSequenceClassification.from_pretrained(
                 backbone.checkpoint, config=config, dtype="float32", ignore_mismatched_sizes=True, **shared
@@ -73,16 +108,26 @@ def _text_model(backbone, head, config, names, tokenizer, trust_remote_code):
     from .hub import TransferForSequenceClassification, TransferTextConfig
     from .hub.modeling_transfer import InputEmbeddings
 
-    pooling, normalize = backbone.resolve_pooling(config)
-    if backbone.embeddings_only and backbone.pooling == "auto":
-        pooling, normalize = "mean", False
+    if is_foreign(config) or (trust_remote_code and "AutoModel" in (getattr(config, "auto_map", None) or {})):
+        raise UserError(
+            f"--trust_remote_code takes the encoder from the code of {backbone.checkpoint!r}, and under a "
+            f"{type(head).__name__} that could not be loaded again; use a NativeHead, or leave the flag out if "
+            "transformers has this encoder"
+        )
+    pooling, normalize = backbone.resolve_pooling(config, finished)
     if backbone.embeddings_only and pooling in ("pooler", "cls"):
         raise UserError(f"backbone.pooling {pooling!r} means nothing for input embeddings alone; use mean or max")
-    with reach(backbone.checkpoint, "weights"):
-        encoder, info = AutoModel.from_pretrained(backbone.checkpoint, config=config, dtype="float32", **shared)
-    check_loaded(backbone.checkpoint, info, ("pooler.",))
+    if finished is not None:
+        encoder, absent = _finished_encoder(backbone, finished), []
+    else:
+        with reach(backbone.checkpoint, "weights"):
+            encoder, info = AutoModel.from_pretrained(
+                backbone.checkpoint, config=config, dtype="float32", ignore_mismatched_sizes=True, **shared
+            )
+        check_loaded(backbone.checkpoint, info, ("pooler.",))
+        new = [*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])]
+        absent = [name for name in new if name.startswith("pooler.")]
     if pooling == "pooler":
-        absent = [name for name in info["missing_keys"] if name.startswith("pooler.")]
         if absent or getattr(encoder, "pooler", None) is None:
             raise UserError(
                 f"checkpoint {backbone.checkpoint!r} has no trained pooler; set backbone.pooling to cls, mean or max"
@@ -90,7 +135,7 @@ def _text_model(backbone, head, config, names, tokenizer, trust_remote_code):
     else:
         encoder.pooler = None
     _grow_embeddings(encoder, tokenizer, backbone)
-    encoder_config = encoder.config  # a copy of `config`, with the vocabulary grown
+    encoder_config = getattr(encoder, "config", config)  # a copy of `config`, with the vocabulary grown
     if backbone.embeddings_only:
         matrix = encoder.get_input_embeddings().weight
         encoder = InputEmbeddings(*matrix.shape)
@@ -100,7 +145,7 @@ def _text_model(backbone, head, config, names, tokenizer, trust_remote_code):
         head=_head_arguments(head),
         pooling=pooling,
         normalize=normalize,
-        layer=backbone.layer,
+        layer=_layer(backbone, finished),
         embeddings_only=backbone.embeddings_only,
         pad_token_id=tokenizer.pad_token_id,
         **names,
@@ -108,14 +153,38 @@ def _text_model(backbone, head, config, names, tokenizer, trust_remote_code):
     return TransferForSequenceClassification(model_config, backbone=encoder)
 
 
+def _finished_encoder(backbone, finished) -> nn.Module:
+    return finished_backbone(backbone.checkpoint, backbone.revision, finished, cut=backbone.layer is not None)
+
+
+def _take_encoder(model, encoder: nn.Module, checkpoint: str) -> None:
+    """Give a stock model the weights of an encoder; either may have a pooler that the other has no use for."""
+    missing, unexpected = model.base_model.load_state_dict(encoder.state_dict(), strict=False)
+    wrong = [name for name in (*missing, *unexpected) if not name.startswith("pooler.")]
+    if wrong:
+        raise UserError(f"checkpoint {checkpoint!r} does not fit a {type(model).__name__}: {wrong[0]!r}")
+
+
+def _layer(backbone, finished) -> int | None:
+    """Where the backbone ends: where the recipe says, else where the finished model was cut."""
+    return backbone.layer if backbone.layer is not None or finished is None else finished.layer
+
+
 def _image_model(backbone, head, config, names, processor, trust_remote_code):
     from transformers import TimmWrapperForImageClassification, TimmWrapperModel
 
-    net = _pretrained_net(backbone, config)
-    exact = isinstance(head, NativeHead) or (
-        isinstance(head, LinearHead) and head.dropout == 0 and backbone.pooling == "auto" and not _has_dense_top(net)
-    )
-    if exact and backbone.layer is None:
+    from .hub import TransferForImageClassification, TransferImageConfig
+    from .hub.modeling_transfer import cut
+
+    finished = backbone.finished(trust_remote_code)
+    net = _pretrained_net(backbone, config, finished)
+    layer, pooling = _layer(backbone, finished), backbone.pooling
+    if pooling == "auto":
+        pooling = "pooler" if finished is None else finished.pooling
+    # Of a model of ours, dense layers on top are gone, and the classifier of the stock class would miss them.
+    whole = layer is None and (finished is None or not _has_dense_top(net))
+    probe = isinstance(head, LinearHead) and head.dropout == 0 and pooling == "pooler" and not _has_dense_top(net)
+    if whole and (isinstance(head, NativeHead) or probe):
         _write_names(config, names)
         model = TimmWrapperForImageClassification(config)
         target = model.timm_model
@@ -126,47 +195,65 @@ def _image_model(backbone, head, config, names, processor, trust_remote_code):
             raise UserError(f"checkpoint {backbone.checkpoint!r} does not fit timm's {config.architecture!r}")
         return model.to(memory_format=torch.channels_last)
     if isinstance(head, NativeHead):
-        raise UserError("a NativeHead reads the whole net; with backbone.layer use LinearHead, MLPHead or LSTMHead")
-
-    from .hub import TransferForImageClassification, TransferImageConfig
-    from .hub.modeling_transfer import cut
+        lost = f", and {backbone.checkpoint!r} holds a part of it" if backbone.layer is None else ""
+        raise UserError(
+            f"a NativeHead reads the whole net{lost}; with backbone.layer use LinearHead, MLPHead or LSTMHead"
+        )
 
     model_config = TransferImageConfig(
         backbone_config=config,
         head=_head_arguments(head),
-        pooling="pooler" if backbone.pooling == "auto" else backbone.pooling,
-        layer=backbone.layer,
+        pooling=pooling,
+        layer=layer,
         pretrained_cfg=config.pretrained_cfg,
         architecture=config.architecture,
         **names,
     )
     wrapper = TimmWrapperModel(config)
+    if layer is not None:
+        was_cut = finished is not None and finished.layer is not None
+        stages = finished.layer + 1 if was_cut else len(wrapper.timm_model.feature_info)
+        if not 0 <= layer < stages:
+            raise UserError(f"backbone.layer is {layer}; {backbone.checkpoint!r} has stages 0 to {stages - 1}")
+    if finished is not None:
+        cut(wrapper, finished)
     wrapper.timm_model.load_state_dict(net.state_dict())
-    if backbone.layer is not None:
-        stages = len(wrapper.timm_model.feature_info)
-        if not 0 <= backbone.layer < stages:
-            raise UserError(
-                f"backbone.layer is {backbone.layer}; {backbone.checkpoint!r} has stages 0 to {stages - 1}"
-            )
     model = TransferForImageClassification(model_config, backbone=cut(wrapper, model_config))
     return model.to(memory_format=torch.channels_last)
 
 
-def _pretrained_net(backbone, config) -> nn.Module:
-    """Load the checkpoint's timm net without its classifier, its first convolution fitted to `in_chans`."""
+def _pretrained_net(backbone, config, finished) -> nn.Module:
+    """Load the checkpoint's timm net without its classifier, its first convolution fitted to `in_chans`.
+
+    Args:
+        config (`TimmWrapperConfig`): with the channels that are wanted.
+        finished (`TransferImageConfig`, *optional*): of a model of ours, whose net may have been cut.
+    """
     import copy
 
     from transformers import TimmWrapperModel
 
-    original = copy.deepcopy(config)
-    original.model_args = {key: value for key, value in (config.model_args or {}).items() if key != "in_chans"} or None
-    with reach(backbone.checkpoint, "weights"):
-        wrapper, info = TimmWrapperModel.from_pretrained(
-            backbone.checkpoint, revision=backbone.revision, config=original, dtype="float32", output_loading_info=True
-        )
-    check_loaded(backbone.checkpoint, info, ())
-    net = wrapper.timm_model
-    if backbone.in_chans == 3:
+    from .hub.modeling_transfer import cut
+
+    channels = channels_of(backbone.stored_config())
+    if finished is not None:
+        net = finished_backbone(backbone.checkpoint, backbone.revision, finished).timm_model
+    else:
+        original = copy.deepcopy(config)
+        arguments = {key: value for key, value in (config.model_args or {}).items() if key != "in_chans"}
+        original.model_args = (arguments if channels == 3 else {**arguments, "in_chans": channels}) or None
+        with reach(backbone.checkpoint, "weights"):
+            wrapper, info = TimmWrapperModel.from_pretrained(
+                backbone.checkpoint,
+                revision=backbone.revision,
+                config=original,
+                dtype="float32",
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told by check_loaded, in one line
+            )
+        check_loaded(backbone.checkpoint, info, ())
+        net = wrapper.timm_model
+    if backbone.in_chans == channels:
         return net
     from timm.models import adapt_input_conv
 
@@ -175,11 +262,13 @@ def _pretrained_net(backbone, config) -> nn.Module:
         raise UserError(
             f"backbone.in_chans: timm's {config.architecture!r} does not say which is its first convolution"
         )
-    adapted = TimmWrapperModel(config).timm_model
+    adapted = TimmWrapperModel(config)
+    if finished is not None:
+        cut(adapted, finished)
     weights = net.state_dict()
     weights[f"{first}.weight"] = adapt_input_conv(backbone.in_chans, weights[f"{first}.weight"])
-    adapted.load_state_dict(weights)
-    return adapted
+    adapted.timm_model.load_state_dict(weights)
+    return adapted.timm_model
 
 
 def _has_dense_top(net) -> bool:
@@ -215,6 +304,12 @@ def _renew(model, children: tuple[str, ...], config) -> None:
 
 
 def _grow_embeddings(model, tokenizer, backbone) -> None:
-    if backbone.add_tokens and len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        with quiet():
-            model.resize_token_embeddings(len(tokenizer))
+    if not backbone.add_tokens or len(tokenizer) <= model.get_input_embeddings().num_embeddings:
+        return
+    if not hasattr(model, "resize_token_embeddings"):
+        raise UserError(
+            f"backbone.add_tokens has tokens that {backbone.checkpoint!r} does not know, and its input embeddings "
+            "alone cannot grow; leave add_tokens out"
+        )
+    with quiet():
+        model.resize_token_embeddings(len(tokenizer))

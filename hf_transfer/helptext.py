@@ -22,11 +22,14 @@ Transfer-learning recipes for Hugging Face checkpoints.
   NAME --help                            the flags of a recipe, with its values
   predict OUT --input F --output F       label new rows with the model in the folder OUT
   evaluate OUT --data.test F             measure the model in OUT on more labelled rows
+  demo OUT                               a page in the browser to try the model in OUT
   push OUT user/name                     upload a finished run to the Hub, in one commit
+  export OUT --format onnx               write the model for onnxruntime, and check it there
   cache list | clear                     recorded features of frozen backbones: what is kept, or remove it
   --version                              print the version
 
-NAME is one of `hf-transfer list`, a .py file that defines RECIPE, or the recipe.json of a run.
+NAME is one of `hf-transfer list`, a .py file that defines RECIPE, the recipe.json of a run, or hub://user/name, a
+pushed run.
 Every command has --help. With --traceback an error shows where it was raised.
 """
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from . import folders
 from .errors import UserError
+from .hub_card import check_card, named
 from .hub_errors import LOG_IN, told_in_one_line
 from .scrub import leak, public_files
 
@@ -77,6 +78,9 @@ def push_folder(
     with told_in_one_line(repo_id, token, repeat), _quiet_client():
         api = _api(token)
         repo_id = repo_id if "/" in repo_id else f"{api.whoami()['name']}/{repo_id}"
+        card = named((folder / "README.md").read_bytes().decode(), repo_id)
+        check_card(card)  # before the repository is made or anything is uploaded
+        files["README.md"] = card.encode()
         before = _repository(api, repo_id, private)
         commit = api.create_commit(
             repo_id,

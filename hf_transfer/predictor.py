@@ -29,46 +29,32 @@ class Predictor:
 
     Args:
         folder (`Path`): holds `config.json`, weights, tokenizer or image settings, and `recipe.json`.
+        trust_remote_code (`bool`): run code that its checkpoint brought; our own never needs it.
 
     Raises:
         `UserError`: the folder is not a finished run, or weights are missing.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, trust_remote_code: bool = False):
         import torch
 
-        from .data import Labels
         from .inputs import collator
-        from .recipe import recipe_from_dict
 
         self.folder = folder
-        recipe_file = folder / "recipe.json"
-        if not recipe_file.exists():
-            raise UserError(f"{folder} is not a finished run: it holds no recipe.json")
-        try:
-            content = json.loads(recipe_file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{recipe_file} is damaged: {error}") from error
-        data = content.get("data") if isinstance(content, dict) else None
-        for split, value in data.items() if isinstance(data, dict) else ():
-            # Rows that were in memory are gone, but nothing here reads training rows again.
-            data[split] = "in memory" if isinstance(value, dict) and "in_memory" in value else value
-        self.recipe = recipe_from_dict(content)
+        self.recipe = saved_recipe(folder)
         self.backbone = self.recipe.backbone
-        self.model = load_saved_model(folder, self.backbone.modality)
+        self.model = load_saved_model(folder, self.backbone.modality, trust_remote_code)
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
-        config = self.model.config
-        names = tuple(config.id2label[number] for number in range(config.num_labels))
-        self.labels = Labels(config.problem_type, names, None)
-        self.processor = self._processor()
+        self.labels = saved_labels(self.model.config)
+        self.processor = self._processor(trust_remote_code)
         self.collate = collator(self.backbone, self.processor)
 
-    def _processor(self):
+    def _processor(self, trust_remote_code: bool):
         if self.backbone.modality == "text":
             from transformers import AutoTokenizer
 
             try:
-                return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+                return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=trust_remote_code)
             except (OSError, ValueError) as error:
                 reason = str(error).strip().splitlines()[0].rstrip(" :")
                 raise UserError(f"{self.folder}: its tokenizer cannot be loaded: {reason}") from error
@@ -231,23 +217,68 @@ class Predictor:
         return compute_metrics(logits, labels, self.labels.problem_type, self.recipe.metrics)
 
 
-def load_saved_model(folder: Path, modality: str):
-    """Load a saved model in its saved precision, refusing missing or unexpected weights.
+def saved_recipe(folder: Path):
+    """Read the recipe of a finished run.
+
+    Returns:
+        `Recipe`: rows that were in memory are named so: they are gone.
 
     Raises:
-        `UserError`: a weight is missing, unexpected or of another shape; the first one is named.
+        `UserError`: there is none, or it is damaged.
+    """
+    from .recipe_json import recipe_from_dict
+
+    recipe_file = folder / "recipe.json"
+    if not recipe_file.exists():
+        raise UserError(f"{folder} is not a finished run: it holds no recipe.json")
+    try:
+        content = json.loads(recipe_file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{recipe_file} is damaged: {error}") from error
+    data = content.get("data") if isinstance(content, dict) else None
+    for split, value in data.items() if isinstance(data, dict) else ():
+        data[split] = "in memory" if isinstance(value, dict) and "in_memory" in value else value
+    return recipe_from_dict(content)
+
+
+def saved_labels(config):
+    """What the outputs of a finished run's model mean, as `Labels`, in the order of its ids."""
+    from .data import Labels
+
+    return Labels(config.problem_type, tuple(config.id2label[number] for number in range(config.num_labels)), None)
+
+
+def load_saved_model(folder: Path, modality: str, trust_remote_code: bool = False):
+    """Load a saved model in its saved precision, refusing missing or unexpected weights.
+
+    Args:
+        folder (`Path`): of a finished run.
+        modality (`str`): `"text"` or `"image"`.
+        trust_remote_code (`bool`): run code of the folder that is not ours.
+
+    Raises:
+        `UserError`: a weight is missing, unexpected or of another shape; the first one is named. Or the model needs
+            code that may not be run.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
 
     from . import hub  # noqa: F401  registers our classes, so no code from the folder is run
     from .backbones.checkpoint import quiet
+    from .backbones.trust import check_trust
 
+    if trust_remote_code:
+        check_trust(str(folder), None)
     auto = AutoModelForImageClassification if modality == "image" else AutoModelForSequenceClassification
     try:
         with quiet():
-            model, info = auto.from_pretrained(folder, output_loading_info=True, trust_remote_code=False)
+            model, info = auto.from_pretrained(folder, output_loading_info=True, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"{folder} cannot be loaded: it brings code that is not ours; read it, then trust it: "
+                f"load({str(folder)!r}, trust_remote_code=True)"
+            ) from error
         raise UserError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from error
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if info[kind]:
@@ -257,8 +288,12 @@ def load_saved_model(folder: Path, modality: str):
     return model.eval()
 
 
-def load(folder: str | os.PathLike) -> Predictor:
+def load(folder: str | os.PathLike, trust_remote_code: bool = False) -> Predictor:
     """Load a model that [`run`] left in `folder`.
+
+    Args:
+        folder (`str`): the `output_dir` of a run.
+        trust_remote_code (`bool`): run code that the run's checkpoint brought; a head of ours never needs it.
 
     Example:
         >>> load("out/").predict(["WINNER! Claim your prize now"])[0].label
@@ -267,4 +302,4 @@ def load(folder: str | os.PathLike) -> Predictor:
     path = Path(folder)
     if not path.is_dir():
         raise UserError(f"{path} is not a folder; give the output_dir of a finished run")
-    return Predictor(path)
+    return Predictor(path, trust_remote_code)

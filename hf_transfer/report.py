@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .scoring import bootstrap_ci, compute_metrics, majority_baseline, per_class
+from .scoring import bootstrap_ci, compute_metrics, confusion, majority_baseline, per_class
 
 
 def describe(name: str | None, recipe, splits, parameters: dict[str, int], fit: str, dtypes: dict) -> list[str]:
@@ -40,19 +40,29 @@ def measure(predictor, splits, metrics, headline: tuple[str, bool]) -> dict:
         "metrics": {"validation": scores["validation"], "test": scores["test"]},
         "validation_ci95": scores["validation_ci95"],
         "per_class": per_class(logits, truth, kind, splits.labels.names),
+        "confusion": confusion(logits, truth, kind),
         "baselines": {"majority_class": majority_baseline(np.asarray(splits.train["label"]), truth, kind)},
     }
 
 
-def loading_snippet(model, backbone) -> str:
-    """Return the Python lines that load the model from the Hub without this package."""
-    task = "image-classification" if backbone.modality == "image" else "text-classification"
+def loading_snippet(model, recipe) -> str:
+    """Return the Python lines that load the model from the Hub without this package.
+
+    `MODEL` stands for a folder or a Hub id; a push puts the repository's name there (see `hub_card.named`).
+    """
+    images = recipe.backbone.modality == "image"
+    task = "image-classification" if images else "text-classification"
     remote = ", trust_remote_code=True" if model.config.model_type.startswith("transfer_") else ""
-    example = '"photo.jpg"' if backbone.modality == "image" else '"a text", truncation=True'
+    example = '"photo.jpg"' if images else '"a text"'
+    if getattr(recipe.data, "text_pair", None) is not None:
+        example = '{"text": "a text", "text_pair": "the text beside it"}'
+    # Of several labels per row the best one alone says too little.
+    settings = ", top_k=None" if model.config.problem_type == "multi_label_classification" else ""
+    settings += "" if images else ", truncation=True"
     return (
         "from transformers import pipeline\n\n"
         f'classify = pipeline("{task}", model="MODEL"{remote})  # MODEL: a folder or Hub id\n'
-        f"classify({example})"
+        f"print(classify({example}{settings}))"
     )
 
 

@@ -92,9 +92,8 @@ class RunResult:
 
     def save(self) -> None:
         """Write results.json whole or not at all: an interrupted run never leaves half of one, nor loses the last."""
-        text = json.dumps(
-            _plain({**self.data, "recipe": self.recipe_name}), indent=2, ensure_ascii=False, allow_nan=False
-        )
+        content = _plain({**self.data, "recipe": self.recipe_name})
+        text = _rows_in_lines(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
         unfinished = self.output_dir / f".results.json.{os.getpid()}.tmp"
         try:
             with open(unfinished, "w", encoding="utf-8") as file:
@@ -174,7 +173,7 @@ class RunResult:
         """The metrics as text: a row of titles, then one per split and one for the baseline."""
         name, others = self.headline["name"], self.metric_columns()
         intervals = {"validation": self.data.get("validation_ci95"), "test": self.headline.get("ci95")}
-        rows = [["", self._title(name), "95% interval", *map(self._title, others)]]
+        rows = [["", self.metric_title(name), "95% interval", *map(self.metric_title, others)]]
         for split, values in self.metrics.items():
             shown = [number(values.get(other)) for other in others]
             rows.append([split, number(values.get(name)), span(intervals.get(split)), *shown])
@@ -193,7 +192,7 @@ class RunResult:
         rows = [["test, by class", "precision", "recall", "F1", "rows"]]
         for one in classes:
             scores = [number(one[key]) for key in ("precision", "recall", "f1")]
-            rows.append([_one_line(one["name"]), *scores, f"{one['support']:,}"])
+            rows.append([one_line(one["name"]), *scores, f"{one['support']:,}"])
         return rows, note
 
     def facts(self) -> list[tuple[str, str]]:
@@ -231,7 +230,8 @@ class RunResult:
         status = self.data.get("status")
         return " ".join(words) + (f": {status}" if status and status != "complete" else "")
 
-    def _title(self, name: str) -> str:
+    def metric_title(self, name: str) -> str:
+        """What a metric of this result is called in a table."""
         exact = name == "accuracy" and self.problem_type == "multi_label_classification"
         return "exact match" if exact else title(name)
 
@@ -315,7 +315,7 @@ def _wrapped(name: str, line: str, first: int) -> str:
     )
 
 
-def _one_line(name: str, width: int = _MAX_NAME) -> str:
+def one_line(name: str, width: int = _MAX_NAME) -> str:
     """A class name that cannot break the table."""
     name = " ".join("".join(char if char.isprintable() else " " for char in name).split())
     while _width(name) > width:
@@ -336,6 +336,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return str(value)
+
+
+def _rows_in_lines(text: str) -> str:
+    """Put each list of numbers into one line: the rows of a confusion matrix are read side by side."""
+
+    def joined(found: re.Match) -> str:
+        return "[" + " ".join(found[1].split()) + "]"
+
+    # Only between values is there a line break in JSON; within a string it is written as two characters.
+    return re.sub(r'\[\n\s+([^\[\]{}"]+?)\n\s+\]', joined, text)
 
 
 def _read_json(path: Path) -> dict:

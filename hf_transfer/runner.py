@@ -5,6 +5,7 @@ The file is not called run.py: a module of that name would hide the function in 
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,27 +16,31 @@ from transformers import PrinterCallback, set_seed
 
 from . import folders
 from .arguments import build_arguments
-from .assembly import build_model, checkpoint_label_names
+from .assembly import build_model, checkpoint_label_names, origin
 from .callbacks import Progress, StopOnSignal
-from .card import model_card
+from .card import draw, inherited_terms, model_card
 from .clock import Clock
 from .data import load_data
 from .errors import UserError
 from .features.dataset import collate_features
 from .features.splits import record_splits
 from .heads import LinearHead
+from .history import history_of
 from .inputs import collator, encode
+from .licenses import settle_terms
 from .linear_fit import fit_linear, fit_on_main, settle_fit
 from .metrics import HEADLINE, metric_names
 from .precision import Choice, choose, kind_of
 from .predictor import load
-from .recipe import Recipe, recipe_to_dict
+from .recipe import Recipe
+from .recipe_json import recipe_to_dict
 from .replay import replay_of
 from .report import describe, environment, farewell, fit_line, loading_snippet, measure
 from .results import RunResult, hub_sources
 from .resume import remember
 from .saving import save_model
 from .scoring import compute_metrics
+from .start import open_start
 from .threads import use_idle_cores
 from .trainer import TransferTrainer, frozen_modules
 
@@ -58,7 +63,10 @@ def run(
     overwrite: bool = False,
     keep_checkpoints: bool = False,
     trust_remote_code: bool = False,
+    start_from: str | os.PathLike | None = None,
     dtype: str = "auto",
+    license: str | None = None,
+    language: str | Sequence[str] | None = None,
     **overrides,
 ) -> RunResult:
     """Train, measure and save what `recipe` describes.
@@ -70,9 +78,15 @@ def run(
         resume (`bool`): go on from the last checkpoint in `output_dir`.
         overwrite (`bool`): replace the result in `output_dir` once this run has succeeded; other files there stay.
         keep_checkpoints (`bool`): leave `output_dir/checkpoints` in place.
-        trust_remote_code (`bool`): run the code that a checkpoint brings.
+        trust_remote_code (`bool`): run the code that a checkpoint brings; one from the Hub must then be pinned by a
+            full commit hash, `backbone.revision`.
+        start_from (`str`, *optional*): train this finished model further, its head too: the folder of a run, or
+            `user/name` or `user/name@REVISION` of a pushed one. The recipe's backbone and head must be its own, and
+            the rows must have its classes.
         dtype (`str`): `"float32"`, `"bfloat16"`, or `"auto"`: for each phase what a committed table of measurements
             says is faster on this kind of device. The saved model is float32 in any case.
+        license (`str`, *optional*): of the model, an id the Hub knows; by default what the base model's card says.
+        language (`str` or `Sequence[str]`, *optional*): of texts, ISO 639 codes; by default the same.
         overrides: fields of `TrainingArguments`; they win over the recipe's own.
 
     Returns:
@@ -82,32 +96,47 @@ def run(
         `UserError`: one line about what is wrong and what is allowed; what `output_dir` held is still there.
         `Interrupted`: Ctrl-C; the checkpoint is complete.
     """
+    terms = settle_terms(license, language)  # a wrong id is told before anything is done
     state = PartialState()
     use_idle_cores(state.num_processes)
     folder = _claim(state, output_dir, name, resume, overwrite)
     try:
         recipe = replace(recipe, training={**recipe.training, **overrides})
-        return _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code, dtype)
+        return _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code, start_from, dtype, terms)
     finally:
         if state.is_main_process:
             _tidy(folder)
 
 
-def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code, dtype) -> RunResult:
-    clock, backbone, checkpoints = Clock(), recipe.backbone, folder / folders.CHECKPOINTS
+def _run(
+    recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code, start_from, dtype, terms
+) -> RunResult:
+    clock, checkpoints = Clock(), folder / folders.CHECKPOINTS
     say = print if state.is_main_process else (lambda *_, **__: None)
 
     with clock("load"):
-        backbone.load_config(trust_remote_code)  # a checkpoint that cannot be had is told before the data are read
-        order = checkpoint_label_names(backbone, recipe.head, trust_remote_code)
-        splits = load_data(recipe.data, label_order=order, progress=state.is_main_process)
+        start = None if start_from is None else open_start(os.fspath(start_from), trust_remote_code)
+        recipe, taken = (recipe, None) if start is None else start.settle(recipe)
+        backbone = recipe.backbone
+        source = backbone if start is None else start.reading(backbone)
+        source.load_config(trust_remote_code)  # a checkpoint that cannot be had is told before the data are read
+        names = start.labels.names if start else checkpoint_label_names(source, recipe.head, trust_remote_code)
+        splits = load_data(recipe.data, label_order=names, progress=state.is_main_process)
+        if start is None:
+            taken = origin(source, recipe.head, splits.labels, trust_remote_code)
+        else:
+            splits = start.check_labels(splits)
+        splits = replace(splits, notes=(*splits.notes, *filter(None, [taken])))
         labels, headline = splits.labels, HEADLINE[splits.labels.problem_type]
         metrics = metric_names(labels.problem_type, recipe.metrics)  # a wrong name is told now
         probe = isinstance(recipe.head, LinearHead) and recipe.strategy.frozen_depth(1) >= 1
         args = build_arguments(checkpoints, backbone.modality, recipe.training, metrics, probe)
         set_seed(args.seed)
-        processor = backbone.processor(trust_remote_code)
-        model = build_model(backbone, recipe.head, labels, processor, trust_remote_code).to(args.device)
+        processor = source.processor(trust_remote_code)
+        if start is None:
+            model = build_model(source, recipe.head, labels, processor, trust_remote_code).to(args.device)
+        else:
+            model = start.build(recipe).to(args.device)
         depths = backbone.depths(model)
         blocks = max(depths.values()) - 1
         frozen = recipe.strategy.frozen_depth(blocks) >= blocks
@@ -123,7 +152,8 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
             args = build_arguments(checkpoints, backbone.modality, training, metrics, probe)
         resolved = recipe_to_dict(recipe)
         if state.is_main_process:
-            remember(checkpoints, {**resolved, "dtypes": {k: c.dtype for k, c in dtypes.items()}}, resume)
+            settings = {"dtypes": {k: c.dtype for k, c in dtypes.items()}, "start_from": start and start.record}
+            remember(checkpoints, {**resolved, **settings}, resume)
         state.wait_for_everyone()
     parameters = {
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -168,7 +198,13 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
         with clock("save"):
             save_model(recipe.strategy.finish(model), processor, resolved, staging)
         with clock("evaluate"):
-            measured = measure(load(staging), splits, recipe.metrics, headline)
+            measured = measure(load(staging, trust_remote_code), splits, recipe.metrics, headline)
+        sources = hub_sources(resolved)
+        base = start.record if start else {"source": backbone.checkpoint, "revision": backbone.revision}
+        on_hub = start.commit is not None if start else sources["base_model"] is not None
+        inherited, remarks = inherited_terms(base["source"], base["revision"], on_hub, *terms)
+        for line in remarks:
+            say(f"note: {line}")
         seconds = clock.seconds()
         computed = recorded.computed if recorded else 0
         result = RunResult(
@@ -178,8 +214,10 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
             data={
                 "recipe": name,
                 "checkpoint": backbone.checkpoint,
-                "hub_sources": hub_sources(resolved),
+                "hub_sources": sources,
+                **inherited,
                 "revision": backbone.revision,
+                "start_from": start and start.record,
                 "seed": args.seed,
                 "split_seed": recipe.data.split_seed,
                 "problem_type": labels.problem_type,
@@ -192,8 +230,9 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
                     "fingerprint": splits.fingerprint,
                     "dropped": splits.dropped,
                 },
-                "notes": list(splits.notes),
-                "fit": fitted,
+                "notes": [*splits.notes, *remarks],
+                "fit": {name: value for name, value in fitted.items() if name != "history"},
+                "history": fitted.get("history", []),
                 "timing": seconds,
                 "throughput": {
                     "features_per_s": round(computed / seconds["features_s"], 1) if computed else None,
@@ -202,11 +241,12 @@ def _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_cod
                 "parameters": parameters,
                 "environment": environment(args, state.num_processes, dtypes),
                 "training": dict(recipe.training),
-                "files": sorted({path.name for path in staging.iterdir()} | {"README.md", "results.json"}),
             },
         )
+        result.data["pictures"] = draw(result, staging)
+        result.data["files"] = sorted({path.name for path in staging.iterdir()} | {"README.md", "results.json"})
         result.save()
-        (staging / "README.md").write_text(model_card(result, loading_snippet(model, backbone)), encoding="utf-8")
+        (staging / "README.md").write_text(model_card(result, loading_snippet(model, recipe)), encoding="utf-8")
         folders.publish(folder, keep_checkpoints)
         result.output_dir = folder
         say(f"\n{result.table()}\n\n{farewell(folder, backbone.modality)}")
@@ -245,7 +285,12 @@ def _descent(model, args, splits, collate, objective, recipe, labels, headline, 
             f"stopped; the checkpoint is in {folders.last_checkpoint(folder)}. To go on, give the same command with "
             f"--output_dir {folder} --resume"
         )
-    return {"fit": "sgd", "samples_per_s": round(outcome.metrics["train_samples_per_second"], 1)}
+    return {
+        "fit": "sgd",
+        "samples_per_s": round(outcome.metrics["train_samples_per_second"], 1),
+        "best_step": trainer.state.best_global_step if args.load_best_model_at_end else None,
+        "history": history_of(trainer.state.log_history),
+    }
 
 
 def _solve(layer, splits, objective, head) -> dict:

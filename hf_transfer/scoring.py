@@ -19,6 +19,8 @@ from .metrics import (
     sklearn_view,
 )
 
+MOST_CONFUSED = 1000  # classes of which a confusion matrix is kept
+
 
 def probabilities(logits: np.ndarray, problem_type: str) -> np.ndarray:
     """What the model says, in float64: softmax over classes, sigmoid of each label, or the regression value itself.
@@ -80,6 +82,23 @@ def per_class(logits: np.ndarray, labels: np.ndarray, problem_type: str, class_n
         {"name": str(name), "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
         for name, p, r, f, n in zip(class_names, *columns, strict=True)
     ]
+
+
+def confusion(logits: np.ndarray, labels: np.ndarray, problem_type: str) -> list[list[int]] | None:
+    """Rows by true class (first index) and predicted class (second), in the order of the ids.
+
+    Returns:
+        `list[list[int]]`: None where a row has not one class, and above `MOST_CONFUSED` classes, where the numbers
+        would fill megabytes with zeros.
+    """
+    if problem_type != SINGLE:
+        return None
+    logits, labels = _checked(logits, labels, problem_type)
+    classes = logits.shape[1]
+    if classes > MOST_CONFUSED:
+        return None
+    decided = decisions(probabilities(logits, problem_type), labels)
+    return sk.confusion_matrix(labels, decided, labels=range(classes)).tolist()
 
 
 def bootstrap_ci(

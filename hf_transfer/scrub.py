@@ -48,12 +48,19 @@ def local_paths(recipe: Mapping, results: Mapping) -> list[str]:
     Hub, by `hub_sources` of results.json, and whatever else is an absolute path."""
     hub, data, backbone = results.get("hub_sources") or {}, recipe.get("data") or {}, recipe.get("backbone") or {}
     from_hub = {hub.get("base_model"), *(hub.get("datasets") or [])}
+    start = results.get("start_from") or {}
     sources = [data.get("train"), backbone.get("checkpoint")]
+    sources += [] if start.get("revision") else [start.get("source")]  # what came from the Hub has a commit
     # Without a separator these two name a split of train's data set.
     sources += [data.get(part) for part in ("validation", "test") if re.search(r"[/\\]", str(data.get(part)))]
     local = {one for one in sources if isinstance(one, str) and one.partition(":")[0] not in from_hub}
     absolute = {*_absolute_paths(recipe), *_absolute_paths(results)}
     return sorted(local | absolute, key=lambda path: (-len(path), path))
+
+
+def without_places(value: Any, recipe: Mapping, results: Mapping) -> Any:
+    """The same JSON, or line of text, as it may be shown to anybody: what a push makes of recipe.json."""
+    return _public(value, local_paths(recipe, results), os.path.expanduser("~"), in_text=True)
 
 
 def leak(content: bytes | Path, tokens: Collection[str]) -> str | None:

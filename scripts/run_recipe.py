@@ -5,6 +5,7 @@ r"""Train, measure and save what a recipe describes.
         --data.label stars --output_dir out/
     accelerate launch scripts/run_recipe.py vision/linear_probe --data.train photos/ --output_dir out/
     accelerate launch --config_file recipes/accelerate_configs/multi_gpu.yaml scripts/run_recipe.py text/lstm_full
+    accelerate launch scripts/run_recipe.py hub://user/name --data.train reviews.csv
     python scripts/run_recipe.py --list
     python scripts/run_recipe.py text/lstm_frozen --help
 

@@ -156,6 +156,21 @@ def test_missing_backbone_weights_are_an_error(tmp_path):
             build(TextBackbone(str(folder), max_length=32), head)
 
 
+def test_backbone_weights_of_another_shape_are_an_error(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    text, image = mini_text_checkpoint(tmp_path / "text", "bert"), mini_image_checkpoint(tmp_path / "image")
+    for folder in (text, image):
+        weights = load_file(folder / "model.safetensors")
+        name = next(name for name in sorted(weights) if name.endswith(("layer.1.output.dense.weight", "conv1.weight")))
+        weights[name] = weights[name][:1].clone()
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    for backbone in (TextBackbone(str(text), max_length=32), ImageBackbone(str(image))):
+        for head in (NativeHead(), LinearHead()):
+            with pytest.raises(UserError, match="lacks 1 of the backbone's weights.*of another architecture"):
+                build(backbone, head)
+
+
 def test_the_wrong_kind_of_checkpoint(mini_text, mini_image):
     for backbone, words in (
         (TextBackbone(str(mini_image)), "not a text encoder"),

@@ -11,7 +11,8 @@ import pytest
 
 import hf_transfer
 from hf_transfer import UserError, cli
-from hf_transfer.recipe import list_recipes, load_recipe, recipe_from_dict, recipe_to_dict
+from hf_transfer.recipe_files import list_recipes, load_recipe
+from hf_transfer.recipe_json import recipe_from_dict, recipe_to_dict
 
 ROOT = Path(hf_transfer.__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "run_recipe.py"
@@ -43,8 +44,13 @@ def calls(monkeypatch) -> list:
             seen.append(("evaluate", source, overrides))
             return {"accuracy": 0.75, "loss": 0.5}
 
+    def load_model(folder, trust_remote_code=False):
+        if trust_remote_code:
+            seen.append(("trusted", folder))
+        return Model()
+
     monkeypatch.setitem(sys.modules, "hf_transfer.runner", types.SimpleNamespace(run=run))
-    monkeypatch.setitem(sys.modules, "hf_transfer.predictor", types.SimpleNamespace(load=lambda folder: Model()))
+    monkeypatch.setitem(sys.modules, "hf_transfer.predictor", types.SimpleNamespace(load=load_model))
     return seen
 
 
@@ -196,9 +202,21 @@ def test_run_hands_over_recipe_folder_and_settings(capsys, calls):
         "keep_checkpoints": False,
         "trust_remote_code": False,
         "dtype": "auto",
+        "license": None,
+        "start_from": None,
+        "language": None,
         "learning_rate": 1e-4,
         "bf16": True,
     }
+
+
+def test_license_and_language_are_checked_and_handed_over(capsys, calls):
+    assert call(capsys, "run", "text/lstm_frozen", "--license", "Apache-2.0", "--language", "en,zh")[0] == 0
+    assert (calls[0][2]["license"], calls[0][2]["language"]) == ("apache-2.0", ["en", "zh"])
+    for words in (("--license", "apache"), ("--language", "english")):
+        status, out, err = call(capsys, "run", "text/lstm_frozen", *words)
+        assert status and f"{words[0]} is '{words[1]}'" in out + err
+    assert len(calls) == 1
 
 
 def test_the_script_runs_what_the_command_runs(calls):
@@ -242,6 +260,7 @@ def test_evaluate_hands_over_columns_and_prints_the_metrics(capsys, calls):
     ("words", "line"),
     [
         (["text/lstm_frozen"], "unknown command 'text/lstm_frozen'; did you mean `hf-transfer run text/lstm_frozen`?"),
+        (["hub://a/b"], "unknown command 'hub://a/b'; did you mean `hf-transfer run hub://a/b`?"),
         (["trian"], "unknown command 'trian'; see `hf-transfer --help`"),
         (["run"], "name a recipe first (hf-transfer run NAME [flags]); --list names them all"),
         (["run", "--learning_rate", "1"], "name a recipe first (hf-transfer run NAME [flags]); --list names them all"),
@@ -418,3 +437,19 @@ def test_a_run_is_pushed_when_it_is_asked_for_and_never_by_trainer(capsys, calls
     code, _, err = call(capsys, "run", "text/lstm_frozen", "--hub_model_id", "user/name")
     assert code == 2 and "--hub_model_id says how to push, which nothing asks for; add --push_to_hub" in err
     assert len(seen) == 2
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Code that a model brings
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["predict out/ --input a.csv --output b.csv", "evaluate out/ --data.test a.csv"],
+    ids=["predict", "evaluate"],
+)
+def test_code_that_a_model_brings_is_trusted_when_asked_for_alone(capsys, calls, words):
+    assert call(capsys, *words.split())[0] == 0
+    assert ("trusted", "out/") not in calls
+    assert call(capsys, *words.split(), "--trust_remote_code")[0] == 0
+    assert ("trusted", "out/") in calls

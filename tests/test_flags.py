@@ -15,7 +15,7 @@ from hf_transfer import (
     TextClassification,
     UserError,
 )
-from hf_transfer.cli import RUN_FLAGS
+from hf_transfer.commands.running import RUN_FLAGS
 from hf_transfer.flags import (
     REFUSED,
     Flag,
@@ -28,7 +28,8 @@ from hf_transfer.flags import (
     training_flags,
 )
 from hf_transfer.helptext import shown
-from hf_transfer.recipe import NOUNS, list_recipes, load_recipe
+from hf_transfer.recipe import NOUNS
+from hf_transfer.recipe_files import list_recipes, load_recipe
 from hf_transfer.training_fields import training_fields
 
 RECIPE = Recipe(

@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 
+import hf_transfer
 from hf_transfer import (
     FrozenFeatures,
     FullFineTune,
@@ -15,19 +16,14 @@ from hf_transfer import (
     LSTMHead,
     MLPHead,
     Recipe,
+    RunResult,
     TextBackbone,
     TextClassification,
     UserError,
 )
-from hf_transfer.recipe import (
-    canonical_json,
-    list_recipes,
-    load_recipe,
-    recipe_from_dict,
-    recipe_name,
-    recipe_to_dict,
-    recipes_folder,
-)
+from hf_transfer.hub_recipe import parse_address
+from hf_transfer.recipe_files import list_recipes, load_recipe, recipe_name, recipes_folder
+from hf_transfer.recipe_json import canonical_json, recipe_from_dict, recipe_to_dict
 
 
 def make(**changes) -> Recipe:
@@ -99,6 +95,7 @@ def test_training_is_copied_and_cannot_be_changed():
         ({"head": FrozenFeatures()}, r"recipe: head is FrozenFeatures\(\); allowed: NativeHead, "),
         ({"strategy": LSTMHead()}, "recipe: strategy is LSTMHead.*allowed: FullFineTune"),
         ({"objective": LSTMHead()}, "recipe: objective is LSTMHead.*allowed: Supervised"),
+        ({"objective": RunResult(".", None, {}, {})}, "recipe: objective is RunResult.*allowed: Supervised"),
         ({"data": "rows.csv"}, "recipe: data is 'rows.csv'; allowed: TextClassification"),
         ({"head": LSTMHead}, r"write LSTMHead\(...\), a value"),
         ({"summary": " "}, "summary is ' '"),
@@ -151,6 +148,8 @@ def changed(path: str, value) -> dict:
         (changed("head.kind", "os.system"), "head has the kind 'os.system'"),
         (changed("head.kind", "load_recipe"), "head has the kind 'load_recipe'"),
         (changed("head.kind", "UserError"), "head has the kind 'UserError'"),
+        (changed("head.kind", "Recipe"), "head has the kind 'Recipe'"),
+        (changed("objective.kind", "RunResult"), "objective has the kind 'RunResult'"),
         (changed("head.kind", None), "head has the kind None"),
         (changed("head", "MLPHead"), "head has the kind None"),
         (changed("head", {"kind": "FrozenFeatures"}), "head is FrozenFeatures"),
@@ -166,10 +165,14 @@ def test_json_that_is_no_recipe_is_refused(content, message):
         recipe_from_dict(content)
 
 
-def test_a_kind_from_a_file_imports_nothing(monkeypatch):
+@pytest.mark.parametrize("kind", ["antigravity", "run"])
+def test_a_kind_from_a_file_imports_nothing(monkeypatch, kind):
+    content = changed("head.kind", kind)
+    monkeypatch.delitem(vars(hf_transfer), "run", raising=False)  # as before its first use
+    monkeypatch.setattr(hf_transfer, "import_module", lambda name: pytest.fail(f"imported {name}"))
     monkeypatch.setattr("builtins.__import__", lambda *args, **kwargs: pytest.fail(f"imported {args[0]}"))
-    with pytest.raises(UserError, match="antigravity"):
-        recipe_from_dict(changed("head.kind", "antigravity"))
+    with pytest.raises(UserError, match=f"head has the kind '{kind}'"):
+        recipe_from_dict(content)
 
 
 def test_a_data_set_in_memory_is_written_as_such():
@@ -220,6 +223,31 @@ def test_a_recipe_is_loaded_from_a_runs_folder_and_its_recipe_json(tmp_path):
     (folder / "recipe.json").write_text(json.dumps(recipe_to_dict(make())), encoding="utf-8")
     assert load_recipe(folder) == load_recipe(folder / "recipe.json") == make()
     assert recipe_name(folder) == recipe_name(folder / "recipe.json") == "out"
+
+
+@pytest.mark.parametrize(
+    ("address", "parts", "name"),
+    [
+        ("hub://alice/spam", ("alice/spam", None), "alice-spam"),
+        ("hub://alice/spam.v2@refs/pr/1", ("alice/spam.v2", "refs/pr/1"), "alice-spam.v2"),
+        ("hub://a-b/c_d@" + "0" * 40, ("a-b/c_d", "0" * 40), "a-b-c_d"),
+    ],
+)
+def test_an_address_on_the_hub(address, parts, name):
+    found = parse_address(address)
+    assert (found.repo_id, found.revision) == parts and str(found) == address
+    assert recipe_name(address) == name
+
+
+NO_ADDRESSES = "hub:// hub://alice hub://alice/ hub:///spam hub://a/b/c hub://../.. hub://a--b/c hub://alice/spam@"
+NO_ADDRESSES += " hub://alice/spam@../x hub://alice/spam@/x hub://alice/spam@a/../b"
+
+
+@pytest.mark.parametrize("address", [*NO_ADDRESSES.split(), "hub://a b/c", "hub://alice/spam@a b"])
+def test_what_is_no_address_is_told_the_form_of_one(address):
+    for function in (load_recipe, recipe_name):
+        with pytest.raises(UserError, match="is no address of a recipe; allowed: hub://user/name, or "):
+            function(address)
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,18 @@ def test_a_result_is_not_lost_to_what_json_cannot_hold(tmp_path):
     assert json.loads(text)["extra"] == {"a": 0.5, "b": None, "c": [0, 1], "d": "x", "e": [True, None]}
 
 
+def test_lists_of_numbers_stand_in_one_line_and_text_stays_as_it_is(tmp_path):
+    odd = ["[\n  1,\n  2\n]", '[ "1" ]', "a, b"]
+    lists = {"odd": odd, "empty": [], "flat": [1.5, None, True], "mixed": [1, {"a": [2]}]}
+    make(tmp_path, confusion=[[10, 0], [3, 4]], **lists).save()
+    text = (tmp_path / "results.json").read_text()
+    assert '"confusion": [\n    [10, 0],\n    [3, 4]\n  ]' in text
+    assert '"flat": [1.5, null, true]' in text and '"ci95": [0.9788, 0.9934]' in text
+    found = json.loads(text)
+    assert (found["confusion"], found["odd"], found["empty"]) == ([[10, 0], [3, 4]], odd, [])
+    assert (found["flat"], found["mixed"]) == ([1.5, None, True], [1, {"a": [2]}])
+
+
 def test_a_failed_write_keeps_the_old_result_and_leaves_nothing(tmp_path, monkeypatch):
     make(tmp_path, seed=1).save()
 

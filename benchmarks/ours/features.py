@@ -99,14 +99,18 @@ def main() -> None:
     parser.add_argument("--images", help="folder of class folders")
     parser.add_argument("--image_size", type=int, default=224)
     parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--one_by_one", action="store_true", help="no batches side by side")
     parser.add_argument("--save", help="write the features to this .npy file")
     asked = parser.parse_args()
 
     import numpy as np
 
+    from hf_transfer import streams
     from hf_transfer.demo import demo_recipe
-    from hf_transfer.recipe import load_recipe
+    from hf_transfer.recipe_files import load_recipe
 
+    if asked.one_by_one:
+        streams.MOST = 1
     recipe = demo_recipe(load_recipe("text/linear_probe" if asked.kind == "text" else "vision/linear_probe"))
     if asked.kind == "text":
         rows = text_rows(asked.texts, asked.limit)

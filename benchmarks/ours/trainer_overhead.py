@@ -96,7 +96,7 @@ def main() -> None:
     from hf_transfer.data import Labels
     from hf_transfer.demo import demo_recipe
     from hf_transfer.inputs import collator, encode
-    from hf_transfer.recipe import load_recipe
+    from hf_transfer.recipe_files import load_recipe
 
     backbone = demo_recipe(load_recipe("text/full_finetune")).backbone
     tokenizer = backbone.processor()

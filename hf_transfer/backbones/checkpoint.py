@@ -1,7 +1,9 @@
 """Reaching a checkpoint, and saying plainly when it cannot be reached."""
 
+import json
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 
@@ -23,19 +25,36 @@ def quiet():
 
 
 @contextmanager
-def reach(checkpoint: str, what: str):
-    """Turn transformers' many ways of not finding a file into one line that says what to do."""
+def reach(checkpoint: str, what: str, code: bool = True):
+    """Turn transformers' many ways of not finding a file into one line that says what to do.
+
+    Args:
+        code (`bool`): whether code that the checkpoint brings may be of use.
+    """
+    from safetensors import SafetensorError
+
     try:
         with quiet():
             yield
-    except (OSError, ValueError) as error:
+    except ImportError as error:  # a package that the checkpoint's own code needs, or a net newer than this timm
+        reason = " ".join(str(error).split())
+        raise UserError(f"checkpoint {checkpoint!r} cannot be loaded: {reason}") from error
+    except (OSError, ValueError, SafetensorError) as error:
         if isinstance(error, UserError):
             raise
+        local = Path(checkpoint).is_dir()
         if "trust_remote_code" in str(error):
+            if not code:
+                raise UserError(
+                    f"checkpoint {checkpoint!r} is defined by its own code, and a vision recipe needs a timm net, "
+                    "such as timm/resnet18.a1_in1k"
+                ) from error
+            pinned = "" if local else " --backbone.revision COMMIT"
             raise UserError(
-                f"checkpoint {checkpoint!r} brings its own code; read it, then pass --trust_remote_code to run it"
+                f"checkpoint {checkpoint!r} brings its own code; read it, then pass --trust_remote_code{pinned} to "
+                "run it"
             ) from error
-        if Path(checkpoint).is_dir():
+        if local:
             raise UserError(f"folder {checkpoint!r} does not hold {what} that transformers can load") from error
         raise UserError(
             f"checkpoint {checkpoint!r} is neither a folder on this disk nor reachable on the Hub ({what} was asked "
@@ -43,12 +62,31 @@ def reach(checkpoint: str, what: str):
         ) from error
 
 
-def load_config(checkpoint: str, revision: str | None, trust_remote_code: bool):
-    """Load a checkpoint's configuration, or raise a `UserError` that says what to do."""
-    from transformers import AutoConfig
+def read_json(checkpoint: str, name: str, revision: str | None, certain: bool = False) -> Any:
+    """Read a JSON file of a checkpoint, `None` when it has none of that name.
 
-    with reach(checkpoint, "a configuration"):
-        return AutoConfig.from_pretrained(checkpoint, revision=revision, trust_remote_code=trust_remote_code)
+    Args:
+        certain (`bool`): a Hub that does not answer is an error; otherwise what is not on this disk is not there.
+
+    Raises:
+        `UserError`: the file is not JSON, or nobody knows whether there is one.
+    """
+    from transformers.utils import cached_file
+
+    with reach(checkpoint, name):
+        path = cached_file(
+            checkpoint,
+            name,
+            revision=revision,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=certain,
+        )
+    if path is None:
+        return None
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{name} of checkpoint {checkpoint!r} is not JSON: {error}") from error
 
 
 def check_loaded(checkpoint: str, info: dict, expected_missing: tuple[str, ...]) -> None:

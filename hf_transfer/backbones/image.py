@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..errors import UserError
-from .checkpoint import load_config
+from .config import finished_config, load_config
 
 AUGMENTATIONS = ("auto", "none", "crop", "crop_flip")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -16,13 +16,16 @@ class ImageBackbone:
 
     Args:
         checkpoint (`str`): Hub id such as `timm/resnet18.a1_in1k`, or a folder with timm's `config.json` and weights.
+            Of a model that a run of ours left behind, its net is taken, and its head is left out.
         revision (`str`, *optional*): branch, tag or commit of a Hub id; pin it to make a run repeatable.
         image_size (`int`, *optional*): side in pixels; by default what the checkpoint was trained for.
         in_chans (`int`): channels: 3 (RGB), 1 (grey), 4 (RGBA), or as many as the pages of multi-band TIFF files;
             pretrained weights are adapted. transformers' own image pipeline feeds RGB alone, so such a model predicts
             through this package.
         layer (`int`, *optional*): read the feature map of this stage, counted from 0, and leave the stages above out.
-        pooling (`str`): `"auto"` is the net's own global pooling; or `"mean"`, `"max"`, `"attention"` over positions.
+            By default the last one that the checkpoint has.
+        pooling (`str`): `"auto"` is the net's own global pooling, or what a finished run of ours used; or `"mean"`,
+            `"max"`, `"attention"` over positions.
         augmentation (`str`): for training: `"auto"` is `"crop_flip"` for a trained backbone and `"none"` for a frozen
             one; `"crop"` leaves mirroring out, which changes what a digit or a letter says.
     """
@@ -50,20 +53,60 @@ class ImageBackbone:
     def modality(self) -> str:
         return "image"
 
-    def load_config(self, trust_remote_code: bool = False):
-        """Load the checkpoint's configuration with this spec's channels and image size written into it.
+    def finished(self, trust_remote_code: bool = False):
+        """Load the configuration of a model of ours (net and a head that is not the stock one).
+
+        Args:
+            trust_remote_code (`bool`): no timm net needs code of its checkpoint, so none is run in any case.
+
+        Returns:
+            `TransferImageConfig`; `None` for any other checkpoint.
+        """
+        config = finished_config(self.checkpoint, load_config(self.checkpoint, self.revision))
+        return config if config is not None and config.model_type == "transfer_image" else None
+
+    def stored_config(self):
+        """Load the net's configuration as the checkpoint has it, channels and image size too.
 
         Raises:
             `UserError`: no such checkpoint, or not a timm net.
         """
-        from timm import get_pretrained_cfg
+        from timm import is_model
         from transformers import TimmWrapperConfig
 
-        config = load_config(self.checkpoint, self.revision, trust_remote_code)
+        config = load_config(self.checkpoint, self.revision)
+        finished = finished_config(self.checkpoint, config)
+        config = config if finished is None else finished.backbone_config
         if not isinstance(config, TimmWrapperConfig):
             raise UserError(
                 f"checkpoint {self.checkpoint!r} is a {config.model_type!r} model, not a timm image net; "
                 "a vision recipe needs one, such as timm/resnet18.a1_in1k"
+            )
+        if not is_model(config.architecture):  # timm would take a name with a prefix for a place to load from
+            raise UserError(
+                f"checkpoint {self.checkpoint!r} is a net that this timm does not have: {config.architecture!r}; "
+                "`pip install -U timm` may bring it"
+            )
+        return config
+
+    def load_config(self, trust_remote_code: bool = False):
+        """Load the checkpoint's configuration with this spec's channels and image size written into it.
+
+        Args:
+            trust_remote_code (`bool`): as for [`finished`].
+
+        Raises:
+            `UserError`: no such checkpoint, not a timm net, or one that reads other channels.
+        """
+        from timm import get_pretrained_cfg
+
+        config = self.stored_config()
+        channels = channels_of(config)
+        if channels not in (3, self.in_chans):
+            raise UserError(
+                f"backbone.in_chans is {self.in_chans}; the net of checkpoint {self.checkpoint!r} reads {channels} "
+                f"channel{'s' * (channels != 1)} and only RGB weights can be adapted: add "
+                f"--backbone.in_chans {channels}"
             )
         # `save_for_hf` may leave the class count here, and the wrapper then passes it twice.
         arguments = {key: value for key, value in (config.model_args or {}).items() if key != "num_classes"}
@@ -77,7 +120,7 @@ class ImageBackbone:
             height = width = self.image_size
             cfg["test_input_size"] = None
         cfg["input_size"] = [self.in_chans, height, width]
-        if self.in_chans != 3:
+        if self.in_chans != channels:
             arguments["in_chans"] = self.in_chans
             for key in ("mean", "std"):
                 values = cfg.get(key) or (0.5, 0.5, 0.5)
@@ -196,6 +239,11 @@ class ImageBackbone:
         result = dict.fromkeys((name for name, _ in model.named_parameters()), top)
         result.update({f"{prefix}.{name}": ranks[order[name]] for name in inner})
         return result
+
+
+def channels_of(config) -> int:
+    """How many channels the weights of a net were made for, by its stored configuration."""
+    return (config.model_args or {}).get("in_chans", 3)
 
 
 def _stack_pages(image):

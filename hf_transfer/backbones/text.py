@@ -1,12 +1,12 @@
 """Text encoders: a spec, and what is specific to transformers' text models."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..errors import UserError
-from .checkpoint import load_config, reach
+from .checkpoint import reach, read_json
+from .config import finished_config, load_config
+from .trust import check_trust, is_foreign
 
 POOLINGS = ("auto", "cls", "mean", "max", "attention", "pooler")
 
@@ -16,12 +16,14 @@ class TextBackbone:
     """A BERT-style encoder from the Hub or from a folder.
 
     Args:
-        checkpoint (`str`): Hub id, or folder with `config.json`, weights and tokenizer.
-        revision (`str`, *optional*): branch, tag or commit of a Hub id; pin it to make a run repeatable.
+        checkpoint (`str`): Hub id, or folder with `config.json`, weights and tokenizer. Of a model that a run of ours
+            left behind, its encoder is taken, and its head is left out.
+        revision (`str`, *optional*): branch, tag or commit of a Hub id; pin it to make a run repeatable. Where the
+            checkpoint's own code is run, a full commit hash is needed.
         max_length (`int`): longer texts are cut after this many tokens.
         pooling (`str`): token states to one vector: `"auto"` is what the checkpoint says (sentence-transformers'
-            `1_Pooling` and `Normalize`, else the model's own pooler, else `"cls"`), or `"cls"`, `"mean"`, `"max"`,
-            `"attention"`, `"pooler"`. A `NativeHead` pools by itself.
+            `1_Pooling` and `Normalize`, or a finished run of ours, else the model's own pooler, else `"cls"`), or
+            `"cls"`, `"mean"`, `"max"`, `"attention"`, `"pooler"`. A `NativeHead` pools by itself.
         layer (`int`, *optional*): read the states after this many blocks and leave the blocks above out.
         embeddings_only (`bool`): use the input embedding matrix alone, without the encoder.
         add_tokens (`tuple[str, ...]`): new tokens; the embeddings grow by as many rows.
@@ -49,8 +51,21 @@ class TextBackbone:
     def modality(self) -> str:
         return "text"
 
+    def finished(self, trust_remote_code: bool = False):
+        """Load the configuration of a model of ours (encoder and a head that is not the stock one).
+
+        Returns:
+            `TransferTextConfig`, its encoder cut to `layer` blocks; `None` for any other checkpoint.
+        """
+        config = finished_config(self.checkpoint, load_config(self.checkpoint, self.revision, trust_remote_code))
+        if config is None or config.model_type != "transfer_text":
+            return None
+        if self.layer is not None:
+            config.backbone_config.num_hidden_layers = min(self.layer, config.backbone_config.num_hidden_layers)
+        return config
+
     def load_config(self, trust_remote_code: bool = False):
-        """Load the checkpoint's configuration, cut to `layer` blocks.
+        """Load the encoder's configuration, cut to `layer` blocks.
 
         Raises:
             `UserError`: no such checkpoint, not a text encoder, or `layer` / `max_length` beyond what it has.
@@ -58,7 +73,17 @@ class TextBackbone:
         from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
         config = load_config(self.checkpoint, self.revision, trust_remote_code)
-        known = type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING or hasattr(config, "auto_map")
+        finished = finished_config(self.checkpoint, config)
+        if finished is not None:
+            config = finished.backbone_config
+            if getattr(finished, "embeddings_only", False) and not self.embeddings_only:
+                raise UserError(
+                    f"checkpoint {self.checkpoint!r} holds input embeddings alone, without an encoder; "
+                    "add --backbone.embeddings_only true"
+                )
+        brought = getattr(config, "auto_map", None) or {}
+        listed = type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+        known = listed or "AutoModelForSequenceClassification" in brought
         if not known or config.model_type == "timm_wrapper":
             raise UserError(
                 f"checkpoint {self.checkpoint!r} is a {config.model_type!r} model, not a text encoder; "
@@ -83,10 +108,16 @@ class TextBackbone:
         """Load the tokenizer, with `add_tokens`, padding on the right and `max_length` as its limit."""
         from transformers import AutoTokenizer
 
+        from .. import hub  # noqa: F401  AutoTokenizer reads config.json too, which may be that of a model of ours
+
+        if trust_remote_code:
+            check_trust(self.checkpoint, self.revision)
         with reach(self.checkpoint, "a tokenizer"):
             tokenizer = AutoTokenizer.from_pretrained(
                 self.checkpoint, revision=self.revision, trust_remote_code=trust_remote_code
             )
+        if not is_foreign(tokenizer):
+            tokenizer.init_kwargs.pop("auto_map", None)  # it would be saved, and names code that was not used
         tokenizer.padding_side = "right"
         # Saved with the model, so that a stranger's `truncation=True` cuts where training did.
         tokenizer.model_max_length = self.max_length
@@ -94,37 +125,33 @@ class TextBackbone:
             tokenizer.add_tokens(list(self.add_tokens))
         return tokenizer
 
-    def resolve_pooling(self, config) -> tuple[str, bool]:
+    def resolve_pooling(self, config, finished=None) -> tuple[str, bool]:
         """Return the pooling that `"auto"` stands for, and whether the pooled vectors are scaled to length 1.
 
-        A sentence-transformers checkpoint says both, in `1_Pooling` and `modules.json`; else it is the model's own
-        pooler where its class has one, and the first token where not.
+        A finished model of ours says both, and so does a sentence-transformers checkpoint, in `1_Pooling` and
+        `modules.json`; else it is the model's own pooler where its class has one, and the first token where not.
+
+        Args:
+            config (`PreTrainedConfig`): the encoder's.
+            finished (`TransferTextConfig`, *optional*): what [`finished`] returned.
         """
         if self.pooling != "auto":
             return self.pooling, False
-        declared = self._file("1_Pooling/config.json")
+        if finished is not None and (finished.embeddings_only or not self.embeddings_only):
+            return finished.pooling, finished.normalize
+        if self.embeddings_only:
+            return "mean", False
+        declared = read_json(self.checkpoint, "1_Pooling/config.json", self.revision)
         if declared is not None:
-            modules = self._file("modules.json") or []
+            modules = read_json(self.checkpoint, "modules.json", self.revision) or []
             return self._declared_pooling(declared), any("Normalize" in module["type"] for module in modules)
         import torch
         from transformers import AutoModel
 
         # Building on the meta device costs no memory and tells whether the class has a pooler.
         with torch.device("meta"):
-            has_pooler = getattr(AutoModel.from_config(config), "pooler", None) is not None
-        return ("pooler" if has_pooler else "cls"), False
-
-    def _file(self, name: str):
-        from transformers.utils import cached_file
-
-        path = cached_file(
-            self.checkpoint,
-            name,
-            revision=self.revision,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
-        return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+            encoder = AutoModel.from_config(config, trust_remote_code=False)
+        return ("pooler" if getattr(encoder, "pooler", None) is not None else "cls"), False
 
     def _declared_pooling(self, settings: dict) -> str:
         flags = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens", "max": "pooling_mode_max_tokens"}

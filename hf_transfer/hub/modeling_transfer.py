@@ -78,7 +78,8 @@ class TransferForSequenceClassification(_TransferModel):
         if config.embeddings_only:
             width = getattr(encoder, "embedding_size", None) or encoder.hidden_size
             return InputEmbeddings(encoder.vocab_size, width)
-        backbone = AutoModel.from_config(encoder)
+        # The encoder is one that transformers has; without the refusal it might ask to run code of a third party.
+        backbone = AutoModel.from_config(encoder, trust_remote_code=False)
         if config.pooling != "pooler" and getattr(backbone, "pooler", None) is not None:
             backbone.pooler = None  # a layer that nothing reads would be saved, and would stall DDP
         return backbone
@@ -121,7 +122,7 @@ class TransferForImageClassification(_TransferModel):
 
     @staticmethod
     def build_backbone(config):
-        return cut(AutoModel.from_config(config.backbone_config), config)
+        return cut(AutoModel.from_config(config.backbone_config, trust_remote_code=False), config)
 
     def feature_width(self) -> int:
         net, layer = self.backbone.timm_model, self.config.layer

@@ -44,7 +44,10 @@ class Commit:
 
 @dataclass
 class Repo:
-    """A model repository; `commits` are in order, the first made by the server as the Hub does."""
+    """A repository; `commits` are in order, the first made by the server as the Hub does.
+
+    That of a Space is kept as `spaces/user/name`, as in its address.
+    """
 
     repo_id: str
     private: bool
@@ -78,6 +81,7 @@ class Failure:
     message: str
     headers: dict[str, str]
     body: dict | None
+    text: str | None = None
 
 
 @dataclass
@@ -146,6 +150,7 @@ class HubServer:
         message: str = "",
         headers: dict[str, str] | None = None,
         body: dict | None = None,
+        text: str | None = None,
     ) -> None:
         """Let requests fail whose path contains `part`.
 
@@ -159,8 +164,9 @@ class HubServer:
             message (`str`): what the server says with a status.
             headers (`dict`, *optional*): sent with a status.
             body (`dict`, *optional*): JSON sent with a status instead of `message`.
+            text (`str`, *optional*): plain text sent with a status instead of JSON.
         """
-        self._failures.append(Failure(method, part, how, times, message, headers or {}, body))
+        self._failures.append(Failure(method, part, how, times, message, headers or {}, body, text))
 
     def heal(self) -> None:
         """Forget all failures and all requests seen."""
@@ -233,7 +239,9 @@ class _Handler(BaseHTTPRequestHandler):
                 headers["X-Error-Message"] = refusal.message
             if refusal.code:
                 headers["X-Error-Code"] = refusal.code
-            self._answer(refusal.status, refusal.body or {"error": refusal.message}, headers)
+            text = self.failure.text if isinstance(how, int) else None
+            content = text.encode() if text is not None else refusal.body or {"error": refusal.message}
+            self._answer(refusal.status, content, headers)
         except _Broken:
             self._break()
 
@@ -306,7 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _repo(self, repo_id: str, write: bool = False) -> Repo:
         user, repo = self._user(), self.hub.repos.get(repo_id)
-        owner = repo_id.partition("/")[0]
+        owner = _owner(repo_id)
         hidden = repo is not None and repo.private and (user is None or owner not in (user.name, *user.orgs))
         if repo is None or hidden:
             raise _Refusal(401 if user is None else 404, "Repository not found", "RepoNotFound")
@@ -343,26 +351,27 @@ class _Handler(BaseHTTPRequestHandler):
         user = self._user()
         owner = asked.get("organization") or (user.name if user else "")
         self._writer(owner)
-        repo_id = f"{owner}/{asked['name']}"
+        kind = asked.get("type", "model")
+        if kind == "space" and asked.get("sdk") not in ("gradio", "docker", "static"):
+            raise _Refusal(400, "sdk must be one of gradio, docker, static")
+        repo_id = ("spaces/" if kind == "space" else "") + f"{owner}/{asked['name']}"
         url = f"{self.hub.url}/{repo_id}"
         if repo_id in self.hub.repos:
-            raise _Refusal(409, "", body={"error": "You already created this model repo", "url": url})
+            raise _Refusal(409, "", body={"error": f"You already created this {kind} repo", "url": url})
         self.hub.create(repo_id, asked.get("visibility") == "private" or bool(asked.get("private")))
         return 200, {"url": url, "name": repo_id, "id": repo_id}, {}
 
     def _validate_yaml(self):
-        import yaml
+        from card_rules import problems
 
-        content = json.loads(self.seen.body)["content"]
-        block = re.match(r"---\n(.*?)\n---(\n|$)", content, flags=re.DOTALL)
-        try:
-            metadata = yaml.safe_load(block.group(1)) if block else {}
-        except yaml.YAMLError as error:
-            raise _Refusal(400, "", body={"errors": [{"message": f"YAML: {error}"}], "warnings": []}) from None
-        if not isinstance(metadata, dict):
-            raise _Refusal(400, "", body={"errors": [{"message": "metadata must be a mapping"}], "warnings": []})
-        warnings = [] if metadata else [{"message": "empty or missing yaml metadata in repo card"}]
-        return 200, {"errors": [], "warnings": warnings}, {}
+        asked = json.loads(self.seen.body)
+        errors, warnings = problems(asked["content"], asked.get("repoType", "model"))
+        status = 400 if errors else 200
+        if "text/plain" in self.headers.get("Accept", ""):
+            lines = [f"- {kind}: {one}" for kind, found in (("Error", errors), ("Warning", warnings)) for one in found]
+            return status, "\n".join(lines).encode(), {"Content-Type": "text/plain; charset=utf-8"}
+        told = {"errors": errors, "warnings": warnings}
+        return status, {kind: [{"message": one} for one in found] for kind, found in told.items()}, {}
 
     def _preupload(self, repo_id, revision):
         there = self._commit(self._repo(repo_id, write=True), revision).files
@@ -382,7 +391,7 @@ class _Handler(BaseHTTPRequestHandler):
             one = {"oid": asked["oid"], "size": asked["size"]}
             if asked["oid"] not in self.hub._lfs:
                 signed = f"{self.hub.url}/lfs/{asked['oid']}?size={asked['size']}"
-                verify = f"{self.hub.url}/api/models/{repo_id}/lfs-verify"
+                verify = f"{self.hub.url}/api/{'' if repo_id.startswith('spaces/') else 'models/'}{repo_id}/lfs-verify"
                 one["actions"] = {"upload": {"href": signed}, "verify": {"href": verify}}
             objects.append(one)
         return 200, {"transfer": "basic", "objects": objects}, {"Content-Type": "application/vnd.git-lfs+json"}
@@ -426,10 +435,10 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, {"success": True, "commitUrl": url, "commitOid": made.oid, "hookOutput": ""}, {}
 
     def _info(self, repo_id, revision="main"):
-        repo = self._repo(repo_id)
+        repo, name = self._repo(repo_id), repo_id.removeprefix("spaces/")
         commit = self._commit(repo, revision)
         return 200, {
-            "_id": "0", "id": repo_id, "modelId": repo_id, "author": repo_id.partition("/")[0], "sha": commit.oid,
+            "_id": "0", "id": name, "modelId": name, "author": _owner(repo_id), "sha": commit.oid,
             "private": repo.private, "gated": False, "disabled": False, "downloads": 0, "likes": 0, "tags": [],
             "siblings": [{"rfilename": name} for name in sorted(commit.files)],
         }, {}  # fmt: skip
@@ -468,21 +477,22 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, content, headers
 
 
-_ID = r"([\w.-]+/[\w.-]+)"
+_ID = r"((?:spaces/)?[\w.-]+/[\w.-]+)"
+_API = rf"/api/(?:models/)?{_ID}"
 _REVISION = r"([\w.-]+)"
 _ROUTES = (
     ("GET", r"/api/whoami-v2", "_whoami"),
     ("POST", r"/api/repos/create", "_create"),
     ("POST", r"/api/validate-yaml", "_validate_yaml"),
-    ("POST", rf"/api/models/{_ID}/preupload/{_REVISION}", "_preupload"),
+    ("POST", rf"{_API}/preupload/{_REVISION}", "_preupload"),
     ("POST", rf"/{_ID}\.git/info/lfs/objects/batch", "_lfs_batch"),
     ("PUT", r"/lfs/([0-9a-f]{64})", "_lfs_put"),
-    ("POST", rf"/api/models/{_ID}/lfs-verify", "_lfs_verify"),
-    ("POST", rf"/api/models/{_ID}/commit/{_REVISION}", "_commit_files"),
-    ("GET", rf"/api/models/{_ID}", "_info"),
-    ("GET", rf"/api/models/{_ID}/revision/{_REVISION}", "_info"),
-    ("GET", rf"/api/models/{_ID}/tree/{_REVISION}(?:/(.+))?", "_tree"),
-    ("POST", rf"/api/models/{_ID}/paths-info/{_REVISION}", "_paths_info"),
+    ("POST", rf"{_API}/lfs-verify", "_lfs_verify"),
+    ("POST", rf"{_API}/commit/{_REVISION}", "_commit_files"),
+    ("GET", rf"{_API}", "_info"),
+    ("GET", rf"{_API}/revision/{_REVISION}", "_info"),
+    ("GET", rf"{_API}/tree/{_REVISION}(?:/(.+))?", "_tree"),
+    ("POST", rf"{_API}/paths-info/{_REVISION}", "_paths_info"),
     ("GET HEAD", rf"/{_ID}/resolve/{_REVISION}/(.+)", "_resolve"),
 )
 
@@ -492,6 +502,10 @@ def _entry(name: str, content: bytes) -> dict:
     if name.endswith(LFS_SUFFIXES):
         entry["lfs"] = {"oid": sha256(content), "size": len(content), "pointerSize": 134}
     return entry
+
+
+def _owner(repo_id: str) -> str:
+    return repo_id.removeprefix("spaces/").partition("/")[0]
 
 
 def sha256(content: bytes) -> str:

@@ -11,7 +11,8 @@ import yaml
 
 from hf_transfer import Recipe, flags
 from hf_transfer.linear_fit import settle_fit
-from hf_transfer.recipe import list_recipes, load_recipe, recipe_from_dict, recipe_to_dict
+from hf_transfer.recipe_files import list_recipes, load_recipe
+from hf_transfer.recipe_json import recipe_from_dict, recipe_to_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
@@ -102,7 +103,7 @@ def test_a_recipe_is_short_and_says_how_to_launch_it(name):
 
 def test_recipes_load_without_anything_heavy(tmp_path):
     code = (
-        "import sys; from hf_transfer.recipe import list_recipes; print(len(list_recipes()),"
+        "import sys; from hf_transfer.recipe_files import list_recipes; print(len(list_recipes()),"
         "[name for name in ('torch', 'transformers', 'datasets', 'pandas', 'numpy', 'timm') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -1,0 +1,182 @@
+"""`hf-transfer run` and `show`, and `scripts/run_recipe.py`: from the words of a command line to `runner.run`."""
+
+import dataclasses
+import json
+import os
+import sys
+from contextlib import redirect_stdout
+
+from .. import helptext
+from ..errors import UserError
+from ..flags import Flag, apply_overrides, check_training, parse_flags, recipe_flags, training_flags
+from ..hub_recipe import HubRecipe, fetch, is_address
+from ..licenses import settle_terms
+from ..recipe import Recipe
+from ..recipe_files import load_recipe, recipe_name
+from ..recipe_json import recipe_to_dict
+from ..untrusted import NEEDED
+from . import listing
+from .common import HELP, TRACEBACK, helped
+from .pushing import PRIVATE, tell
+
+RUN_FLAGS = {
+    flag.name: flag
+    for flag in (
+        Flag("output_dir", ("str",), help="folder for the model and its results; by default the first free runs/NAME"),
+        Flag("demo", ("bool",), help="take the embedded checkpoint and data set, which need no network"),
+        Flag("show", ("bool",), help="print the resolved recipe as JSON and stop"),
+        Flag("list", ("bool",), help="name all recipes and stop"),
+        Flag("resume", ("bool",), help="go on from the last checkpoint in --output_dir"),
+        Flag(
+            "overwrite",
+            ("bool",),
+            help="replace the result in --output_dir once the new run has succeeded; other files stay",
+        ),
+        Flag("keep_checkpoints", ("bool",), help="leave the checkpoints of training in --output_dir"),
+        Flag(
+            "dtype",
+            ("str",),
+            default="auto",
+            help="precision of the computation; auto is the faster one by a committed table of measurements",
+            choices=("auto", "float32", "bfloat16"),
+        ),
+        Flag(
+            "license",
+            ("str",),
+            help="license of the model, as the Hub spells it (apache-2.0, cc-by-4.0); by default the base model's",
+        ),
+        Flag(
+            "language",
+            ("str", "list[str]"),
+            help="of texts, as ISO 639 codes with commas between (en,zh); by default what the base model's card says",
+        ),
+        Flag("push_to_hub", ("bool",), help="upload the finished run to the Hub, in one commit"),
+        Flag("hub_model_id", ("str",), help="where to: user/name, or name; by default the name of --output_dir"),
+        PRIVATE,
+        Flag(
+            "start_from",
+            ("str",),
+            help="train a finished model further, its head too: the folder of a run, or user/name of a pushed one",
+        ),
+        Flag(
+            "trust_remote_code",
+            ("bool",),
+            help="run the Python code that a checkpoint brings along; of the Hub, with --backbone.revision COMMIT",
+        ),
+        TRACEBACK,
+    )
+}
+
+
+def show(words: list[str]) -> None:
+    main(words, "hf-transfer show", show=True)
+
+
+def main(words: list[str], command: str = "hf-transfer run", show: bool = False) -> None:
+    """Everything up to the run itself needs neither torch nor transformers."""
+    if "--list" in words:
+        listing.main([])
+        return
+    words = _name_first(words)
+    if not words or words[0].startswith("-"):
+        usage = f"{command} NAME [flags]"
+        text = "Train, measure and save what a recipe describes. `NAME --help` adds the flags of that recipe."
+        if helped(words, usage, text, RUN_FLAGS):
+            return
+        raise UserError(f"name a recipe first ({usage}); --list names them all")
+    name, rest = words[0], words[1:]
+    recipe, of_hub = _load(name)
+    if any(word in HELP for word in rest):
+        print(helptext.recipe_help(recipe, name, command, RUN_FLAGS))
+        return
+
+    check_training(recipe.training, where=f"recipe {name}: training")
+    known = {**training_flags(recipe), **recipe_flags(recipe), **RUN_FLAGS}
+    values = parse_flags(rest, known, recipe)
+    own = {flag: values.pop(flag, RUN_FLAGS[flag].default) for flag in RUN_FLAGS}
+    if own["demo"]:
+        from ..demo import demo_recipe
+
+        recipe = demo_recipe(recipe)
+    recipe, training = apply_overrides(recipe, values)
+    license, language = settle_terms(own["license"], own["language"])
+    if show or own["show"]:
+        resolved = dataclasses.replace(recipe, training={**recipe.training, **training})
+        print(json.dumps(recipe_to_dict(resolved), indent=2, ensure_ascii=False))
+        return
+    start = own["start_from"]
+    if of_hub is not None:
+        if start and recipe.backbone.checkpoint == NEEDED["backbone.checkpoint"]:
+            # Backbone and head come with the finished model; where its own checkpoint was, nobody needs to know.
+            backbone = dataclasses.replace(recipe.backbone, checkpoint=start.removeprefix("hub://").partition("@")[0])
+            recipe = dataclasses.replace(recipe, backbone=backbone)
+        of_hub.check_complete(recipe)
+
+    from ..network import go_offline_if_unreachable
+
+    sources = (start or recipe.backbone.checkpoint, recipe.data.train)
+    if own["push_to_hub"] or not all(map(os.path.exists, sources)):
+        go_offline_if_unreachable()
+    target = _push_target(own)
+
+    from ..runner import run
+
+    result = run(
+        recipe,
+        own["output_dir"],
+        name=recipe_name(name),
+        resume=bool(own["resume"]),
+        overwrite=bool(own["overwrite"]),
+        keep_checkpoints=bool(own["keep_checkpoints"]),
+        trust_remote_code=bool(own["trust_remote_code"]),
+        start_from=own["start_from"],
+        dtype=own["dtype"],
+        license=license,
+        language=language,
+        **training,
+    )
+    if target is not None and _leads():
+        tell(result.push_to_hub(target, private=own["hub_private_repo"]))
+
+
+def _load(name: str) -> tuple[Recipe, HubRecipe | None]:
+    """Load a recipe; of one from the Hub, say first what is not taken of it."""
+    if not is_address(name):
+        return load_recipe(name), None
+    from ..network import go_offline_if_unreachable
+
+    with redirect_stdout(sys.stderr):  # what `show` prints is JSON, and nothing else
+        go_offline_if_unreachable()
+    found = fetch(name)
+    for line in found.lines() if _leads() else ():
+        print(line, file=sys.stderr, flush=True)
+    return found.recipe, found
+
+
+def _push_target(own: dict) -> str | None:
+    """Ask the Hub, before hours of training, whether it would take the result; returns the repository's name."""
+    if not own["push_to_hub"]:
+        for flag in ("hub_model_id", "hub_private_repo"):
+            if own[flag] is not None:
+                raise UserError(f"--{flag} says how to push, which nothing asks for; add --push_to_hub")
+        return None
+    name = own["hub_model_id"] or os.path.basename(os.path.normpath(own["output_dir"] or ""))
+    if name in ("", "."):
+        raise UserError("--push_to_hub needs --hub_model_id user/name, or an --output_dir to take the name from")
+    if not _leads():
+        return name
+    from ..hub_push import check_push
+
+    return check_push(name)
+
+
+def _leads() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _name_first(words: list[str]) -> list[str]:
+    """Move our own switches behind the name: `--demo NAME` is as good as `NAME --demo`."""
+    count = 0
+    while count < len(words) and words[count][2:] in RUN_FLAGS and "bool" in RUN_FLAGS[words[count][2:]].types:
+        count += 1
+    return words[count:] + words[:count]
