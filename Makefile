@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all bench scores tables quality
 
@@ -20,10 +21,10 @@ demo: $(VENV)/.installed  ## train a BiLSTM on a frozen encoder on the SMS Spam 
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no scripts/run_recipe.py text/lstm_frozen --demo
 
 test: $(VENV)/.installed  ## the default test tier, under ten minutes on two cores
-	$(BIN)/python -m pytest -m "not slow and not distributed and not hub and not gpu"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not distributed and not hub and not gpu"
 
 test-all: $(VENV)/.installed  ## every test this machine can run
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not gpu"
 
 bench: $(VENV)/.installed  ## speed against the usual way, 40 minutes, into benchmarks/results/ and README
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'

@@ -9,24 +9,38 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _WHERE = {
+    "BSS": "hf_transfer.objectives",
+    "BitFit": "hf_transfer.strategies",
+    "CoTuning": "hf_transfer.objectives",
+    "DELTA": "hf_transfer.objectives",
+    "Distillation": "hf_transfer.objectives",
     "FrozenFeatures": "hf_transfer.strategies",
     "FullFineTune": "hf_transfer.strategies",
+    "GradualUnfreeze": "hf_transfer.strategies",
     "ImageBackbone": "hf_transfer.backbones",
     "ImageClassification": "hf_transfer.data",
+    "L2SP": "hf_transfer.objectives",
     "LSTMHead": "hf_transfer.heads",
+    "LoRA": "hf_transfer.strategies",
     "LinearHead": "hf_transfer.heads",
     "MLPHead": "hf_transfer.heads",
     "NativeHead": "hf_transfer.heads",
+    "PartialFineTune": "hf_transfer.strategies",
     "Recipe": "hf_transfer.recipe",
     "RunResult": "hf_transfer.results",
+    "Stage": "hf_transfer.recipe",
     "Supervised": "hf_transfer.objectives",
     "TextBackbone": "hf_transfer.backbones",
     "TextClassification": "hf_transfer.data",
     "UserError": "hf_transfer.errors",
+    "WeightedSum": "hf_transfer.objectives",
     "list_recipes": "hf_transfer.recipe_files",
     "load": "hf_transfer.predictor",
     "load_recipe": "hf_transfer.recipe_files",
     "run": "hf_transfer.runner",
+    "run_seeds": "hf_transfer.seeds",
+    "soup": "hf_transfer.ensemble",
+    "wise_ft": "hf_transfer.ensemble",
 }
 
 __all__ = sorted(_WHERE)

@@ -61,7 +61,8 @@ def _image_demo(recipe):
 
 
 def _trains_backbone(recipe) -> bool:
-    return recipe.strategy.frozen_depth(1) < 1
+    stages = recipe.strategy if isinstance(recipe.strategy, tuple) else (recipe,)
+    return any(stage.strategy.frozen_depth(1) < 1 for stage in stages)
 
 
 def _package(name: str) -> Path:

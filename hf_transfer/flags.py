@@ -17,7 +17,8 @@ from typing import Any
 
 from .arguments import DEFAULTS, FIXED
 from .errors import UserError
-from .recipe import NOUNS, Recipe
+from .places import place_of, places, put
+from .recipe import Recipe, Stage
 from .training_fields import training_fields
 
 # Fields that the package sets, and what to do instead.
@@ -90,7 +91,8 @@ class Flag:
         series = next((kind for kind in self.types if kind.startswith(("tuple[", "list["))), None)
         if series and ("," in text or "str" not in self.types):
             parts = [part.strip() for part in text.split(",")] if text.strip() else []
-            values = [_number(part, int) for part in parts] if series.endswith("[int]") else parts
+            parse = {"[int]": int, "[float]": float}.get(series[series.index("[") :])
+            values = [_number(part, parse) for part in parts] if parse else parts
             if None not in values and "" not in values:
                 return values if series.startswith("list") else tuple(values)
         elif "str" in self.types and (not self.choices or text in self.choices):
@@ -102,6 +104,7 @@ class Flag:
         """What the flag takes, in words."""
         words = {"None": "none", "bool": "true or false", "int": "an integer", "float": "a number", "str": "text"}
         words.update({"dict": "a JSON object", "tuple[int]": "integers with commas between"})
+        words["tuple[float]"] = "numbers with commas between"
         words.update(dict.fromkeys(("tuple[str]", "list[str]"), "names with commas between"))
         kinds = [words[kind] for kind in self.types if kind in words and kind != "None"]
         if self.choices:
@@ -132,21 +135,30 @@ def training_flags(recipe: Recipe | None = None) -> dict[str, Flag]:
 
 
 def recipe_flags(recipe: Recipe) -> dict[str, Flag]:
-    """The dotted flags: `--data.train`, `--backbone.checkpoint` and every other field of this recipe's nouns."""
+    """The dotted flags: `--data.train`, `--backbone.checkpoint` and every other field of this recipe's nouns; of a
+    stage, `--stage.2.learning_rate` and every other field of `TrainingArguments` too."""
     flags = {}
-    for noun in NOUNS:
-        value = getattr(recipe, noun)
+    for place, value in places(recipe).items():
         values = {found.name: getattr(value, found.name) for found in dataclasses.fields(value)}
-        flags.update(noun_flags(noun, type(value), values))
+        flags.update(noun_flags(place, type(value), values))
+        if isinstance(value, Stage):
+            for name, flag in training_flags(recipe).items():
+                flags[f"{place}.{name}"] = replace(
+                    flag, name=f"{place}.{name}", default=value.training.get(name, flag.default)
+                )
     return flags
 
 
 def noun_flags(noun: str, cls: type, values: Mapping[str, Any]) -> dict[str, Flag]:
     """The dotted flags of one class of nouns, for the fields in `values`, which are shown as defaults."""
-    hints, documented = typing.get_type_hints(cls), field_docs(cls)
+    hints, documented = typing.get_type_hints(cls), {}
+    for owner in reversed(cls.__mro__):  # a field is explained where it is declared
+        documented |= field_docs(owner)
+    kinds = {name: tuple(_kinds(hints[name])) for name in values}
     return {
-        f"{noun}.{name}": Flag(f"{noun}.{name}", tuple(_kinds(hints[name])), value, documented.get(name, ""))
+        f"{noun}.{name}": Flag(f"{noun}.{name}", kinds[name], value, documented.get(name, ""))
         for name, value in values.items()
+        if kinds[name] != ("noun",)  # those have flags of their own
     }
 
 
@@ -155,10 +167,17 @@ def refusal(name: str) -> str | None:
     return REFUSED.get(name) or (_HUB if name.startswith("hub_") else None)
 
 
+def _member(hint):
+    """Return what a tuple type holds where that is a noun; any other type as it is."""
+    return Any if typing.get_origin(hint) is tuple and typing.get_args(hint)[0] is Any else hint
+
+
 def _kinds(hint) -> list[str]:
     """Name the members of a type that can be written on a command line."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return [kind for inner in typing.get_args(hint) for kind in _kinds(inner)]
+    if hint is Any or typing.get_origin(hint) is Mapping or (hint := _member(hint)) is Any:
+        return ["noun"]
     if typing.get_origin(hint) is tuple:
         return [f"tuple[{typing.get_args(hint)[0].__name__}]"]
     if hint is type(None):
@@ -222,12 +241,12 @@ def _unknown(name: str, flags: Mapping[str, Flag], recipe: Recipe | None) -> str
     reason = refusal(name) if recipe is not None else None
     if reason:
         return f"--{name} cannot be set: {reason}"
-    noun = name.partition(".")[0]
     message = f"unknown flag --{name}"
-    if recipe is not None and noun in NOUNS and "." in name:
-        has = [flag for flag in flags if flag.startswith(noun + ".")]
-        kind = type(getattr(recipe, noun)).__name__
-        message += f"; this recipe's {noun} is a {kind}, with {', '.join('--' + flag for flag in has) or 'no flags'}"
+    place = place_of(name, recipe) if recipe is not None else None
+    if place is not None and not isinstance(places(recipe)[place], Stage):
+        has = [flag for flag in flags if place_of(flag, recipe) == place]
+        kind = type(places(recipe)[place]).__name__
+        message += f"; this recipe's {place} is a {kind}, with {', '.join('--' + flag for flag in has) or 'no flags'}"
     return message + _nearest(name, flags, "--")
 
 
@@ -263,13 +282,18 @@ def apply_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> tuple[Recip
         if name not in known:
             raise UserError(_unknown(name, known, recipe))
     check_training(training)
-    changed = {}
-    for noun in NOUNS:
-        values = {name.partition(".")[2]: v for name, v in dotted.items() if name.startswith(noun + ".")}
-        if values:
-            current = getattr(recipe, noun)
-            changed[noun] = replace(current, **{**_resets(noun, current, values), **values})
-    return replace(recipe, **changed), training
+    grouped: dict[str, dict[str, Any]] = {}
+    for name, value in dotted.items():
+        place = place_of(name, recipe)
+        grouped.setdefault(place, {})[name.removeprefix(f"{place}.")] = value
+    # The longest first: what is inside a stage is put in before the stage's own fields.
+    for place in sorted(grouped, key=len, reverse=True):
+        current, values = places(recipe)[place], grouped[place]
+        if isinstance(current, Stage):
+            check_training(values, where=place)
+            values = {"training": {**current.training, **values}}
+        recipe = put(recipe, place, replace(current, **{**_resets(place, current, values), **values}))
+    return recipe, training
 
 
 def _resets(noun: str, current, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from .errors import UserError
 
 CHECKPOINTS = "checkpoints"  # resume state; removed on success, never pushed
 STAGING = ".unfinished"
+FINISHED = "finished.json"  # in the folder of a stage that came to its end
 
 
 def choose(name: str) -> Path:
@@ -96,10 +97,16 @@ def written_by_a_run(folder: Path) -> set[str]:
     return {name for name in names if Path(name).name == name}
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint of a run, if it has one."""
-    found = [p for p in (folder / CHECKPOINTS).glob("checkpoint-*") if (p / "trainer_state.json").exists()]
+def newest_checkpoint(place: Path) -> Path | None:
+    """Return the newest complete checkpoint of a training that keeps them in `place`, if it has one."""
+    found = [p for p in place.glob("checkpoint-*") if (p / "trainer_state.json").exists()]
     return max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+
+
+def resumable(folder: Path) -> bool:
+    """Say whether a run left something in its output folder to go on from."""
+    places = [folder / CHECKPOINTS, *(folder / CHECKPOINTS).glob("stage-*")]
+    return any(newest_checkpoint(place) or (place / FINISHED).exists() for place in places)
 
 
 def _free(path: Path) -> Path:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .flags import Flag, recipe_flags, training_flags
-from .recipe import NOUNS, Recipe
+from .places import place_of, places
+from .recipe import Recipe
 
 _COLUMN = 46  # where the explanations start
 
@@ -23,6 +24,7 @@ Transfer-learning recipes for Hugging Face checkpoints.
   predict OUT --input F --output F       label new rows with the model in the folder OUT
   evaluate OUT --data.test F             measure the model in OUT on more labelled rows
   demo OUT                               a page in the browser to try the model in OUT
+  average OUT1 OUT2 --output_dir OUT     average the weights of finished runs: WiSE-FT, soups
   push OUT user/name                     upload a finished run to the Hub, in one commit
   export OUT --format onnx               write the model for onnxruntime, and check it there
   cache list | clear                     recorded features of frozen backbones: what is kept, or remove it
@@ -47,9 +49,9 @@ def recipe_help(recipe: Recipe, name: str, command: str, own: Mapping[str, Flag]
     parts = [f"usage: {command} {name} [flags]", "", recipe.summary, "", "run"]
     parts += _lines(own.values(), show_values=False)
     parts += ["", "recipe: --flag value, as it is now"]
-    for noun in NOUNS:
-        flags = [flag for flag in dotted.values() if flag.name.startswith(noun + ".")]
-        parts += [f" {noun}: {type(getattr(recipe, noun)).__name__}", *_lines(flags)]
+    for place, noun in places(recipe).items():
+        flags = [flag for flag in dotted.values() if place_of(flag.name, recipe) == place]
+        parts += [f" {place}: {type(noun).__name__}", *_lines(flags)]
     parts += ["", "training (transformers.TrainingArguments): those this recipe sets, then the others"]
     chosen = [flag for flag in training.values() if flag.name in recipe.training]
     parts += _lines(chosen, mark="*")

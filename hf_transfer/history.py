@@ -31,3 +31,22 @@ def history_of(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if measured:
             entry["validation"] = {**entry.get("validation", {}), **measured}
     return [steps[step] for step in sorted(steps)]
+
+
+def joined(histories: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Put the stages of a training one behind the other: steps and epochs go on counting, `stage` counts from 1.
+
+    Args:
+        histories (`Sequence[list[dict]]`): what [`history_of`] returned for each; a single one stays as it is.
+    """
+    if len(histories) == 1:
+        return histories[0]
+    result, steps, epochs = [], 0, 0.0
+    for stage, history in enumerate(histories, 1):
+        result += [
+            {**one, "stage": stage, "step": one["step"] + steps, "epoch": (one["epoch"] or 0.0) + epochs}
+            for one in history
+        ]
+        if history:
+            steps, epochs = result[-1]["step"], result[-1]["epoch"]
+    return result

@@ -7,7 +7,7 @@ to the CPU costs nothing. There is no random number in it: the same rows give th
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from torch import nn
 
 from .errors import UserError
 from .heads import LinearHead
+from .objectives import Supervised
 
 # What is named here steers gradient descent and means nothing to the quasi-Newton fit, which sees all rows at once.
 SGD_FIELDS = frozenset(
@@ -48,12 +49,13 @@ NOT_FINITE = "the {} split's features hold values that are not finite (NaN or in
 BLOCK_BYTES = 32 * 2**20
 
 
-def settle_fit(recipe, frozen: bool) -> str:
+def settle_fit(recipe, frozen: bool, named: Collection[str] | None = None) -> str:
     """Decide how a recipe's head is fitted.
 
     Args:
         recipe (`Recipe`): `head.fit` asks; `training` holds the command line's fields too.
         frozen (`bool`): whether the strategy freezes the whole backbone, so that its features can be recorded.
+        named (`Collection[str]`, *optional*): training fields that were given for this fit; by default all.
 
     Returns:
         `str`: `"lbfgs"` or `"sgd"`. `"auto"` is lbfgs for a [`LinearHead`] without dropout on recorded pooled
@@ -66,7 +68,7 @@ def settle_fit(recipe, frozen: bool) -> str:
     head = recipe.head
     if not isinstance(head, LinearHead) or head.fit == "sgd":
         return "sgd"
-    reason = _against(recipe, frozen)
+    reason = _against(recipe, frozen, recipe.training if named is None else named)
     if reason is None:
         return "lbfgs"
     if head.fit == "lbfgs":
@@ -76,7 +78,7 @@ def settle_fit(recipe, frozen: bool) -> str:
     return "sgd"
 
 
-def _against(recipe, frozen: bool) -> str | None:
+def _against(recipe, frozen: bool, given: Collection[str]) -> str | None:
     """Say what keeps a linear head from the quasi-Newton fit, and what to do about it; `None` for nothing."""
     if recipe.head.dropout > 0:
         return f"head.dropout is {recipe.head.dropout}, which only gradient descent can apply; set head.dropout to 0"
@@ -84,7 +86,9 @@ def _against(recipe, frozen: bool) -> str | None:
         return f"strategy {type(recipe.strategy).__name__} trains the backbone; use strategy FrozenFeatures"
     if recipe.backbone.pooling == "attention":
         return "backbone.pooling is 'attention', which is learned by gradient descent; set another backbone.pooling"
-    named = [name for name in recipe.training if name in SGD_FIELDS]
+    if recipe.objective != Supervised():
+        return f"objective {type(recipe.objective).__name__} asks for gradient descent; use Supervised()"
+    named = [name for name in given if name in SGD_FIELDS]
     if named:
         return f"training.{named[0]} steers gradient descent; leave training.{named[0]} out"
     return None

@@ -11,7 +11,7 @@ from typing import Any
 from .data.spec import ImageClassification, TextClassification
 from .errors import UserError
 from .heads import NativeHead
-from .objectives import Supervised
+from .objectives import Supervised, WeightedSum
 from .strategies import FullFineTune
 
 NOUNS = ("data", "backbone", "head", "strategy", "objective")
@@ -33,6 +33,27 @@ class _ReadOnly(dict):
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One part of a training.
+
+    Args:
+        strategy (`Strategy`): which parameters move.
+        training (`Mapping[str, Any]`): fields of `TrainingArguments`, over those of the recipe.
+        objective (`Objective`, *optional*): by default the recipe's.
+    """
+
+    strategy: Any
+    training: Mapping[str, Any] = field(default_factory=dict)
+    objective: Any = None
+
+    def __post_init__(self):
+        _check_noun("strategy", self.strategy, "stage")
+        if self.objective is not None:
+            _check_objective(self.objective, "stage")
+        object.__setattr__(self, "training", _checked_training(self.training, "stage"))
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What to train on what, and how. A value: equality, pickling and `dataclasses.replace` work.
 
@@ -41,8 +62,9 @@ class Recipe:
         data (`TextClassification` or `ImageClassification`): where the rows come from.
         backbone (`TextBackbone` or `ImageBackbone`): the pretrained network; reads what `data` holds.
         head (`NativeHead`, `LinearHead`, `MLPHead` or `LSTMHead`): what is added on top.
-        strategy (`FullFineTune` or `FrozenFeatures`): which parameters move.
-        objective (`Supervised`): what is minimised.
+        strategy (`FullFineTune`, `FrozenFeatures`, ... or `tuple[Stage, ...]`): which parameters move, how fast and
+            from when; or several stages of training, one after the other.
+        objective (`Supervised` or a sum): what is minimised, as in `Supervised() + 0.1 * L2SP()`.
         metrics (`tuple[str, ...]`, *optional*): names of `hf_transfer.metrics.METRICS`; by default those of the task.
         training (`Mapping[str, Any]`): fields of `transformers.TrainingArguments`, with JSON values.
 
@@ -63,8 +85,13 @@ class Recipe:
     def __post_init__(self):
         if not isinstance(self.summary, str) or not self.summary.strip():
             raise UserError(f"recipe: summary is {self.summary!r}; allowed: one line of text")
-        for noun in NOUNS:
+        for noun in ("data", "backbone", "head"):
             _check_noun(noun, getattr(self, noun))
+        if isinstance(self.strategy, list | tuple):
+            object.__setattr__(self, "strategy", _checked_stages(self.strategy))
+        else:
+            _check_noun("strategy", self.strategy)
+        _check_objective(self.objective)
         if self.data_modality != self.backbone.modality:
             raise UserError(
                 f"recipe: {type(self.backbone).__name__} reads {self.backbone.modality}s, "
@@ -85,7 +112,16 @@ def noun_of(thing) -> str | None:
     return next((noun for noun, mark in _MARKS.items() if mark in has), None)
 
 
-def _check_noun(noun: str, value) -> None:
+_EXAMPLES = {
+    "data": "TextClassification, ImageClassification",
+    "backbone": "TextBackbone, ImageBackbone",
+    "head": "NativeHead, LinearHead, MLPHead, LSTMHead",
+    "strategy": "FullFineTune, FrozenFeatures, PartialFineTune, GradualUnfreeze, BitFit, LoRA",
+    "objective": "Supervised, or a sum such as Supervised() + 0.1 * L2SP()",
+}
+
+
+def _check_noun(noun: str, value, where: str = "recipe") -> None:
     is_value = is_dataclass(value) and not isinstance(value, type)
     # Data is named by class: its modality decides which backbone may read it.
     fits = (
@@ -95,14 +131,27 @@ def _check_noun(noun: str, value) -> None:
     )
     if not fits:
         hint = f"; write {value.__name__}(...), a value" if isinstance(value, type) else ""
-        examples = {
-            "data": "TextClassification, ImageClassification",
-            "backbone": "TextBackbone, ImageBackbone",
-            "head": "NativeHead, LinearHead, MLPHead, LSTMHead",
-            "strategy": "FullFineTune, FrozenFeatures",
-            "objective": "Supervised",
-        }
-        raise UserError(f"recipe: {noun} is {value!r}; allowed: {examples[noun]}{hint}")
+        stages = ", or a tuple of Stage(...)" if noun == "strategy" and where == "recipe" else ""
+        raise UserError(f"{where}: {noun} is {value!r}; allowed: {_EXAMPLES[noun]}{stages}{hint}")
+
+
+def _check_objective(objective, where: str = "recipe") -> None:
+    _check_noun("objective", objective, where)
+    parts = objective.objectives if isinstance(objective, WeightedSum) else (objective,)
+    for part in parts:
+        _check_noun("objective", part, where)
+    tasks = sum(isinstance(part, Supervised) for part in parts)
+    if tasks != 1:
+        raise UserError(f"{where}: objective has {tasks} parts Supervised(); it needs one, the task's own loss")
+
+
+def _checked_stages(stages) -> tuple[Stage, ...]:
+    for stage in stages:
+        if not isinstance(stage, Stage):
+            raise UserError(f"recipe: strategy holds {stage!r}; allowed in a tuple: Stage(...)")
+    if not stages:
+        raise UserError("recipe: strategy is an empty tuple; allowed: one Stage(...) or more")
+    return tuple(stages)
 
 
 def _checked_metrics(metrics) -> tuple[str, ...] | None:
@@ -113,19 +162,19 @@ def _checked_metrics(metrics) -> tuple[str, ...] | None:
     return tuple(metrics)
 
 
-def _checked_training(training) -> Mapping[str, Any]:
+def _checked_training(training, where: str = "recipe") -> Mapping[str, Any]:
     if not isinstance(training, Mapping):
-        raise UserError(f"recipe: training is {training!r}; allowed: a mapping of TrainingArguments fields")
+        raise UserError(f"{where}: training is {training!r}; allowed: a mapping of TrainingArguments fields")
     copied = {}
     for name, value in training.items():
         if not isinstance(name, str):
-            raise UserError(f"recipe: training has the key {name!r}; keys are names of TrainingArguments fields")
+            raise UserError(f"{where}: training has the key {name!r}; keys are names of TrainingArguments fields")
         try:
             # The way through JSON is also the deep copy: later changes by the caller stay outside.
             copied[name] = json.loads(json.dumps(value, allow_nan=False))
         except (TypeError, ValueError):
             raise UserError(
-                f"recipe: training[{name!r}] is {value!r}; allowed: text, finite numbers, true, false, none, "
+                f"{where}: training[{name!r}] is {value!r}; allowed: text, finite numbers, true, false, none, "
                 "and lists and dicts of those"
             ) from None
     return _ReadOnly(copied)

@@ -11,19 +11,18 @@ from typing import Any
 import hf_transfer
 
 from .errors import UserError
-from .recipe import NOUNS, Recipe, noun_of
+from .recipe import NOUNS, Recipe, Stage, noun_of
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
-    """Write a recipe as plain JSON values: each noun is `{"kind": its class name, field: value, ...}`.
+    """Write a recipe as plain JSON values: each noun is `{"kind": its class name, field: value, ...}`, inside another
+    one too, and several stages are a list.
 
     An in-memory `datasets.Dataset` is written as `{"in_memory": number of rows}`, which cannot be read back.
     """
     result: dict[str, Any] = {"summary": recipe.summary}
     for noun in NOUNS:
-        value = getattr(recipe, noun)
-        fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        result[noun] = {"kind": type(value).__name__, **fields}
+        result[noun] = _plain(getattr(recipe, noun))
     result["metrics"] = _plain(recipe.metrics)
     result["training"] = _plain(recipe.training)
     return result
@@ -38,6 +37,9 @@ def _plain(value):
         return [_plain(inner) for inner in value]
     if hasattr(value, "column_names"):
         return {"in_memory": len(value)}
+    if is_dataclass(value):
+        fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"kind": type(value).__name__, **fields}
     return str(value)  # a path
 
 
@@ -60,7 +62,13 @@ def recipe_from_dict(content: Mapping[str, Any], where: str = "recipe.json") -> 
         raise UserError(f"{where}: found {type(content).__name__}, expected an object with summary, data, backbone")
     allowed = tuple(f.name for f in dataclasses.fields(Recipe))
     _check_keys(where, content, allowed, required=("summary", "data", "backbone"))
-    values = {key: _noun_from_dict(key, value, where) if key in NOUNS else value for key, value in content.items()}
+    values = dict(content)
+    for noun in NOUNS:
+        if noun == "strategy" and isinstance(content.get(noun), list):
+            parts = enumerate(content[noun], 1)
+            values[noun] = tuple(_noun_from_dict(f"stage.{number}", part, where) for number, part in parts)
+        elif noun in content:
+            values[noun] = _noun_from_dict(noun, content[noun], where)
     return Recipe(**values)
 
 
@@ -69,16 +77,23 @@ def _noun_from_dict(noun: str, content, where: str):
     # Nothing is imported by a name from a file: only our own public nouns count, and functions have small initials.
     known = kind if isinstance(kind, str) and kind in hf_transfer.__all__ and kind[0].isupper() else None
     cls = getattr(hf_transfer, known) if known else None
-    if not is_dataclass(cls) or noun_of(cls) is None:
+    if not is_dataclass(cls) or (noun_of(cls) is None and cls is not Stage):
         raise UserError(f"{where}: {noun} has the kind {kind!r}, which hf_transfer does not have")
     values = {key: value for key, value in content.items() if key != "kind"}
     fields = dataclasses.fields(cls)
     required = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
     _check_keys(f"{where}: {noun} ({kind})", values, [f.name for f in fields], required)
     hints = typing.get_type_hints(cls)
-    for name, value in values.items():
+    for name, value in list(values.items()):
         if isinstance(value, Mapping) and "in_memory" in value:
             raise UserError(f"{where}: {noun}.{name} was a data set in memory; name a file or a Hub id instead")
+        if isinstance(value, Mapping) and "kind" in value:
+            values[name] = _noun_from_dict(f"{noun}.{name}", value, where)
+            continue
+        if isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
+            parts = enumerate(value, 1)
+            values[name] = tuple(_noun_from_dict(f"{noun}.{number}", part, where) for number, part in parts)
+            continue
         if not _fits(value, hints[name]):
             raise UserError(f"{where}: {noun}.{name} is {value!r}, which does not fit {kind}")
     return cls(**values)
@@ -100,6 +115,10 @@ def _fits(value, hint) -> bool:
         return any(_fits(value, inner) for inner in typing.get_args(hint))
     if origin is tuple:
         return isinstance(value, list | tuple) and all(_fits(inner, typing.get_args(hint)[0]) for inner in value)
+    if origin is Mapping:
+        return isinstance(value, Mapping)
+    if hint is Any:  # a noun inside a noun; only `None` is written without a kind
+        return value is None
     if hint is type(None):
         return value is None
     if isinstance(value, bool):

@@ -5,21 +5,28 @@ import numpy as np
 from .scoring import bootstrap_ci, compute_metrics, confusion, majority_baseline, per_class
 
 
-def describe(name: str | None, recipe, splits, parameters: dict[str, int], fit: str, dtypes: dict) -> list[str]:
+def describe(name: str | None, recipe, splits, plans) -> list[str]:
     """Return the lines that tell what is about to be trained, on what, how and in which precision."""
     labels = splits.labels
     names = ", ".join(labels.names[:8]) + (", ..." if len(labels.names) > 8 else "")
-    head, strategy = type(recipe.head).__name__, type(recipe.strategy).__name__
     sizes = ", ".join(f"{len(getattr(splits, split))} {split}" for split in ("train", "validation", "test"))
     return [
         f"{name or 'recipe'}: {recipe.summary}",
         f"  backbone   {recipe.backbone.checkpoint}",
-        f"  head       {head}, {strategy}; {parameters['trainable']:,} of {parameters['total']:,} parameters train",
-        *(["  fit        L-BFGS on all rows at once"] if fit == "lbfgs" else []),
-        *(f"  dtype      {phase}: {one.dtype} ({one.reason})" for phase, one in dtypes.items()),
+        f"  head       {type(recipe.head).__name__}",
+        *(line for number, plan in enumerate(plans, 1) for line in _stage_lines(plan, number, len(plans))),
         f"  labels     {labels.problem_type}: {names}",
         f"  rows       {sizes}",
         *(f"  note       {note}" for note in splits.notes),
+    ]
+
+
+def _stage_lines(plan, number: int, count: int) -> list[str]:
+    title = "strategy" if count == 1 else f"stage {number}"
+    return [
+        f"  {title:<9}  {type(plan.recipe.strategy).__name__}; {plan.trainable:,} of {plan.total:,} parameters train",
+        *(["  fit        L-BFGS on all rows at once"] if plan.fit == "lbfgs" else []),
+        *(f"  dtype      {phase}: {one.dtype} ({one.reason})" for phase, one in plan.dtypes.items()),
     ]
 
 

@@ -1,10 +1,15 @@
 """Going on with a stopped run: only with the settings it was started with."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 from .errors import UserError
+from .folders import FINISHED, newest_checkpoint
 from .saving import write_json
+
+WEIGHTS = "weights.safetensors"
 
 
 def remember(checkpoints: Path, resolved: dict, resume: bool) -> None:
@@ -35,3 +40,38 @@ def _differences(before, now, path: str = "") -> list[str]:
             line for key in keys for line in _differences(before.get(key), now.get(key), f"{path}.{key}".lstrip("."))
         ]
     return [] if before == now else [f"{path} was {before!r} and is now {now!r}"]
+
+
+def finish(place: Path, model, told: dict, state) -> None:
+    """Keep what a stage left, for a run that is stopped in a later one; its own checkpoints have done their work.
+
+    Args:
+        place (`Path`): the stage's folder.
+        model (`nn.Module`): parameters and buffers are kept.
+        told (`dict`): what is to be told of the stage.
+        state (`accelerate.PartialState`): the main process writes.
+    """
+    from safetensors.torch import save_model
+
+    if state.is_main_process:
+        place.mkdir(parents=True, exist_ok=True)
+        partial = place / ".weights.partial"
+        save_model(model, str(partial))
+        os.replace(partial, place / WEIGHTS)
+        write_json(place / FINISHED, told)
+        while (checkpoint := newest_checkpoint(place)) is not None:
+            shutil.rmtree(checkpoint)
+    state.wait_for_everyone()
+
+
+def finished(place: Path) -> dict | None:
+    """Return what is to be told of a finished stage, or None for one that did not come to its end."""
+    path = place / FINISHED
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def load_finished(place: Path, model) -> None:
+    """Give `model` the weights that a finished stage left."""
+    from safetensors.torch import load_model
+
+    load_model(model, str(place / WEIGHTS))

@@ -53,9 +53,21 @@ def local_paths(recipe: Mapping, results: Mapping) -> list[str]:
     sources += [] if start.get("revision") else [start.get("source")]  # what came from the Hub has a commit
     # Without a separator these two name a split of train's data set.
     sources += [data.get(part) for part in ("validation", "test") if re.search(r"[/\\]", str(data.get(part)))]
+    sources += [one for part in ("strategy", "objective") for one in _teachers(recipe.get(part)) if is_path(one)]
     local = {one for one in sources if isinstance(one, str) and one.partition(":")[0] not in from_hub}
     absolute = {*_absolute_paths(recipe), *_absolute_paths(results)}
     return sorted(local | absolute, key=lambda path: (-len(path), path))
+
+
+def _teachers(value: Any) -> Iterator[str]:
+    """Every checkpoint that a part of a recipe names, however deep."""
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key == "checkpoint" and isinstance(inner, str):
+                yield inner
+            yield from _teachers(inner)
 
 
 def without_places(value: Any, recipe: Mapping, results: Mapping) -> Any:

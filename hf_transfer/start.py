@@ -11,6 +11,7 @@ from .heads import LinearHead, NativeHead
 from .hub_errors import LOG_IN
 from .predictor import load_saved_model, saved_labels, saved_recipe
 from .scrub import is_path, last_name
+from .stages import stages_of
 
 # All that a model needs of what a run leaves behind; never code.
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
@@ -56,7 +57,8 @@ class Start:
         made, pooling = self.made.backbone, recipe.backbone.pooling
         pooling = made.pooling if pooling == "auto" else pooling
         settled = replace(recipe, backbone=replace(recipe.backbone, revision=made.revision, pooling=pooling))
-        if not isinstance(recipe.head, LinearHead) or recipe.strategy.frozen_depth(1) < 1 or recipe.head.fit == "sgd":
+        freezes = any(stage.recipe.strategy.frozen_depth(1) >= 1 for stage in stages_of(recipe))
+        if not isinstance(recipe.head, LinearHead) or not freezes or recipe.head.fit == "sgd":
             return settled, line
         if recipe.head.fit == "lbfgs" or recipe.head.l2 is not None:
             raise UserError(

@@ -9,7 +9,12 @@ from transformers import Trainer
 from transformers.trainer_utils import seed_worker
 
 from .backbones.checkpoint import quiet
+from .errors import UserError
+from .groups import parameter_groups
+from .joint import Joint
 from .sampling import ORDERS, GlobalBatches
+from .schedules import slanted_triangular
+from .unfreezing import Unfreezing
 
 
 class TransferTrainer(Trainer):
@@ -19,19 +24,77 @@ class TransferTrainer(Trainer):
     (huggingface/transformers#47688), and a mean of means is wrong for a short last micro-batch. Here every step's loss
     is the sum over its rows divided by the sum of their weights, over all micro-batches and ranks.
 
+    Modules that have parameters but none that requires a gradient stay in evaluation mode: their BatchNorm statistics
+    would move and their dropout would act even so.
+
+    An objective with parameters of its own is trained as one module with the model; see [`Joint`].
+
     Args:
-        objective (`torch.nn.Module`): `forward(logits, labels)` is a weighted sum over rows, `row_weights(labels)` the
-            weights.
-        frozen (`Sequence[torch.nn.Module]`): modules that stay in evaluation mode: BatchNorm statistics would move and
-            dropout would act even where no parameter has a gradient.
+        model (`nn.Module`): what is trained.
+        objective (`StepLoss`): sums over rows.
+        strategy (`Strategy`, *optional*), depths (`Mapping[str, int]`, *optional*): how fast each depth learns, and
+            from when; without them everything that requires a gradient learns alike.
     """
 
-    def __init__(self, *args, objective, frozen=(), **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, model, *args, objective, strategy=None, depths=None, **kwargs):
+        self.joint = Joint(model, objective)
+        super().__init__(self.joint if self.joint.learns else model, *args, **kwargs)
         self.objective = objective.to(self.args.device)
-        self.frozen = tuple(frozen)
+        self.strategy = strategy
+        self.depths = self.joint.depths(depths) if self.joint.learns and depths is not None else depths
+        self.parts = Parts()
         self.model_accepts_loss_kwargs = False
         self.loss_is_scaled_for_ga = True
+        self.find_frozen()
+        later = self._later()
+        if later:
+            self.add_callback(Unfreezing(later, self.find_frozen))
+
+    def let_go(self) -> None:
+        """Take off the model what watched it."""
+        self.joint.let_go()
+
+    def find_frozen(self) -> None:
+        """Note which modules stand still from now on."""
+        self.frozen = tuple(frozen_modules(self.model))
+
+    def _later(self) -> dict[str, int]:
+        """Return, for what ever moves, the epoch it starts in; empty where everything moves from the first one on."""
+        if self.strategy is None:
+            return {}
+        top = max(self.depths.values())
+        moving = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+        starts = {name: self.strategy.from_epoch(self.depths[name], top) for name in moving}
+        return starts if any(starts.values()) else {}
+
+    @cached_property
+    def groups(self) -> list[dict]:
+        """The optimizer's parameter groups; see [`parameter_groups`]. None where everything learns alike."""
+        if self.strategy is None:
+            return []
+        decayed = set(self.get_decay_parameter_names(self.model))
+        rate, decay = self.args.learning_rate, self.args.weight_decay
+        found = parameter_groups(self.model, self.depths, self.strategy, rate, decay, decayed)
+        return found if len({(group["lr"], group["from_epoch"]) for group in found}) > 1 else []
+
+    def create_optimizer(self, model=None):
+        if self.groups and self.optimizer is None:
+            cls, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            if not isinstance(cls, type) or {"params", "model", "optimizer_dict"} & set(settings):
+                raise UserError(
+                    f"training.optim {self.args.optim} chooses its own parameters, but "
+                    f"{type(self.strategy).__name__} gives each depth a rate or a start; take another optim"
+                )
+            self.optimizer_cls_and_kwargs = (cls, {**settings, "params": self.groups})
+        return super().create_optimizer(model)
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None):
+        if self.lr_scheduler is None and getattr(self.strategy, "slanted_triangular", False):
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                optimizer or self.optimizer, partial(slanted_triangular, total=num_training_steps)
+            )
+            self._created_lr_scheduler = True
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def get_train_dataloader(self) -> DataLoader:
         """Return batches that are planned for all ranks at once; see [`GlobalBatches`]."""
@@ -99,20 +162,64 @@ class TransferTrainer(Trainer):
         with quiet():  # a bar for each file, at every epoch
             super()._save_checkpoint(model, trial)
 
+    def _save(self, output_dir=None, state_dict=None):
+        if self.joint.learns and state_dict is None:
+            # `save_pretrained` packs what lies channels last; for any other module safetensors refuses it.
+            state_dict = {name: tensor.contiguous() for name, tensor in self.joint.state_dict().items()}
+        super()._save(output_dir, state_dict)
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Return this micro-batch's share of the step's loss; without a step (evaluation), its mean over rows."""
         for module in self.frozen:
             module.eval()
         inputs = dict(inputs)
         labels = inputs.pop("labels")
-        outputs = model(**inputs)
-        loss = self.objective(outputs.logits, labels)
         if num_items_in_batch is None:
-            loss = loss / self.objective.row_weights(labels).sum()
+            outputs = model(**inputs)
+            loss = self.objective.evaluate(outputs.logits, labels) / self.objective.row_weights(labels).sum()
+            return (loss, outputs) if return_outputs else loss
+        progress = self.state.global_step / max(1, self.state.max_steps)
+        if self.joint.learns:
+            outputs, parts = model(**inputs, labels=labels, progress=progress)
         else:
-            # DDP averages gradients over ranks, and the divisor already counts all of them.
-            loss = loss / num_items_in_batch * self.args.world_size
+            outputs = model(**inputs)
+            parts = self.joint.parts(inputs, outputs, labels, progress)
+        self.parts.add(parts, num_items_in_batch, self.state.global_step)
+        # DDP averages gradients over ranks, and the divisor already counts all of them.
+        loss = sum(parts.values()) / num_items_in_batch * self.args.world_size
         return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], *args, **kwargs) -> None:
+        """Add the objective's parts, each a mean over the steps since the last log, to what is logged in training."""
+        if "loss" in logs:
+            logs = {**logs, **self.parts.take(self.state.global_step, self.accelerator)}
+        super().log(logs, *args, **kwargs)
+
+
+class Parts:
+    """The parts of an objective, added up on the device until they are logged."""
+
+    def __init__(self):
+        self.sums: dict[str, torch.Tensor] = {}
+        self.since = 0
+
+    def add(self, parts: dict[str, torch.Tensor], items: torch.Tensor, step: int) -> None:
+        """Add a micro-batch of the step after `step` steps, which has rows of weight `items` in all."""
+        if len(parts) == 1:  # the loss itself
+            return
+        if not self.sums:
+            self.since = step
+        for name, value in parts.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach().float() / items
+
+    def take(self, step: int, accelerator) -> dict[str, float]:
+        """Return each part's mean over the steps up to `step`, and start anew."""
+        totals = {
+            name: accelerator.reduce(value) if accelerator.num_processes > 1 else value
+            for name, value in self.sums.items()
+        }
+        self.sums = {}
+        return {f"loss_{name}": total.item() / (step - self.since) for name, total in totals.items()}
 
 
 def _lengths(dataset):

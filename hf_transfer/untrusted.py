@@ -99,6 +99,10 @@ def take(content: Any, where: str) -> tuple[Any, tuple[Ignored, ...]]:
     for noun in NOUNS:
         if isinstance(kept.get(noun), Mapping):
             kept[noun] = _without_settings(f"{noun}.", kept[noun], ignored)
+    if isinstance(kept.get("strategy"), list):
+        kept["strategy"] = [_stage(f"stage.{n}", one, ignored, where) for n, one in enumerate(kept["strategy"], 1)]
+    if "objective" in kept:
+        kept["objective"] = _teachers("objective", kept["objective"], ignored)
     if isinstance(kept.get("summary"), str):
         kept["summary"] = " ".join(kept["summary"].split())  # a line feed in it could pass for a line of ours
     if isinstance(kept.get("data"), Mapping):
@@ -179,6 +183,36 @@ def _checkpoint(backbone: Mapping, ignored: list[Ignored], where: str) -> dict:
     return kept
 
 
+def _stage(place: str, stage: Any, ignored: list[Ignored], where: str) -> Any:
+    """One stage of a training: what `take` does with the recipe's own strategy, objective and training fields."""
+    if not isinstance(stage, Mapping):
+        return stage  # refused with the rest
+    kept = _without_settings(f"{place}.", stage, ignored)
+    if isinstance(kept.get("strategy"), Mapping):
+        kept["strategy"] = _without_settings(f"{place}.strategy.", kept["strategy"], ignored)
+    if isinstance(kept.get("training"), Mapping):
+        kept["training"] = _training(kept["training"], ignored, where, place)
+    if "objective" in kept:
+        kept["objective"] = _teachers(f"{place}.objective", kept["objective"], ignored)
+    return kept
+
+
+def _teachers(place: str, objective: Any, ignored: list[Ignored]) -> Any:
+    """Leave out checkpoints that are a place on a disk; parts of a sum are looked at one by one."""
+    if not isinstance(objective, Mapping):
+        return objective
+    kept = dict(objective)
+    checkpoint = kept.get("checkpoint")
+    if isinstance(checkpoint, str) and not _from_hub(checkpoint):
+        flag = f"--{place}.checkpoint NAME"
+        ignored.append(Ignored(f"{place}.checkpoint", checkpoint, flag))
+        kept["checkpoint"] = f"<set {flag.removesuffix(' NAME')}>"
+    if isinstance(kept.get("objectives"), list):
+        parts = enumerate(kept["objectives"], 1)
+        kept["objectives"] = [_teachers(f"{place}.{number}", part, ignored) for number, part in parts]
+    return kept
+
+
 def _from_hub(value: Any, owner: bool = False) -> bool:
     """Whether a source can only be meant as a Hub id: one whose name is a file or folder here would be read in the
     place of what the author had.
@@ -205,14 +239,14 @@ def _is_split(value: Any) -> bool:
     return value in _SPLITS or not (os.path.exists(value) or re.search(r"\.\w+$", value))
 
 
-def _training(values: Mapping, ignored: list[Ignored], where: str) -> dict:
+def _training(values: Mapping, ignored: list[Ignored], where: str, place: str = "training") -> dict:
     fields, kept = training_fields(), {}
     for name, value in values.items():
         if name not in TRAINING or name not in fields:
-            ignored.append(Ignored(f"training.{name}", value, _flag(name)))
+            ignored.append(Ignored(f"{place}.{name}", value, _flag(name)))
         elif not _fits(value, fields[name]):
             flag = Flag(name, fields[name].types, choices=fields[name].choices)
-            raise UserError(f"{where}: training.{name} is {value!r}; allowed: {flag.allowed}")
+            raise UserError(f"{where}: {place}.{name} is {value!r}; allowed: {flag.allowed}")
         else:
             kept[name] = value
     return kept

@@ -20,6 +20,14 @@ def test_local_are_the_sources_that_did_not_come_from_the_hub_and_absolute_paths
     assert found == ["/etc/zero/conf.json", "more/test.csv", "reviews.csv", "nets/mini"]
 
 
+def test_a_teacher_in_a_folder_is_local_however_deep_it_stands():
+    teacher = {"kind": "Distillation", "checkpoint": "../teachers/large"}
+    recipe = {"objective": {"kind": "WeightedSum", "objectives": [{"kind": "Supervised"}, teacher]}}
+    assert local_paths(recipe, {}) == ["../teachers/large"]
+    staged = {"strategy": [{"kind": "Stage", "objective": {**teacher, "checkpoint": "hub/teacher"}}], **recipe}
+    assert local_paths(staged, {}) == ["../teachers/large"]
+
+
 def test_with_a_configuration_a_data_set_is_still_of_the_hub():
     recipe = {"data": {"train": "nyu-mll/glue:sst2"}, "backbone": {"checkpoint": "bert/base"}}
     assert local_paths(recipe, {"hub_sources": {"base_model": "bert/base", "datasets": ["nyu-mll/glue"]}}) == []

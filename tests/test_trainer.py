@@ -13,7 +13,8 @@ from hf_transfer.arguments import build_arguments
 from hf_transfer.assembly import build_model
 from hf_transfer.data import Labels
 from hf_transfer.inputs import collator, encode
-from hf_transfer.trainer import TransferTrainer, frozen_modules
+from hf_transfer.objectives.step_loss import build_objective
+from hf_transfer.trainer import TransferTrainer
 
 NAMES = ("bad", "good")
 
@@ -37,7 +38,7 @@ def one_step(tmp_path, checkpoint, rows, kind, class_weights=None, **sizes):
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    objective = Supervised().build(kind, class_weights)
+    objective = build_objective(Supervised(), kind, class_weights)
     trainer = TransferTrainer(
         model=model, args=arguments(tmp_path, logging_steps=1, **sizes),
         train_dataset=encode(backbone, tokenizer, rows), data_collator=collator(backbone, tokenizer),
@@ -110,7 +111,7 @@ def test_a_frozen_net_does_not_move(architecture, tmp_path, photos):
     TransferTrainer(
         model=model, args=arguments(tmp_path, per_device_train_batch_size=4, max_steps=3),
         train_dataset=encode(backbone, processor, splits.train), data_collator=collator(backbone, processor),
-        objective=Supervised().build("single_label_classification"), frozen=frozen_modules(model),
+        objective=build_objective(Supervised(), "single_label_classification"),
     ).train()  # fmt: skip
     after = model.state_dict()
     moved = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
@@ -134,7 +135,7 @@ def text_trainer(args, checkpoint, count):
     return TransferTrainer(
         model=build_model(backbone, NativeHead(), labels, tokenizer), args=args,
         train_dataset=encode(backbone, tokenizer, labelled(labels.problem_type, count)),
-        data_collator=collator(backbone, tokenizer), objective=Supervised().build(labels.problem_type),
+        data_collator=collator(backbone, tokenizer), objective=build_objective(Supervised(), labels.problem_type),
     )  # fmt: skip
 
 

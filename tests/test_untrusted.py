@@ -1,12 +1,13 @@
 """What is taken of a stranger's recipe.json, and what is left out and named; nothing is downloaded here."""
 
+import dataclasses
 import json
 
 import pytest
 
 from hf_transfer import Recipe, UserError, list_recipes, load_recipe
 from hf_transfer.flags import refusal
-from hf_transfer.recipe import NOUNS
+from hf_transfer.places import places
 from hf_transfer.recipe_json import recipe_from_dict, recipe_to_dict
 from hf_transfer.training_fields import training_fields
 from hf_transfer.untrusted import NEEDED, TRAINING, _is_setting, take
@@ -85,9 +86,9 @@ def test_a_setting_of_a_run_is_left_out_wherever_it_stands(noun, name):
 
 def test_no_field_of_a_noun_is_taken_for_such_a_setting():
     for name in list_recipes():
-        content = recipe_to_dict(load_recipe(name))
-        fields = {field for noun in NOUNS for field in content[noun]}
-        assert not [field for field in (*content, *fields) if _is_setting(field)], name
+        recipe = load_recipe(name)
+        fields = {field.name for noun in places(recipe).values() for field in dataclasses.fields(noun)}
+        assert not [field for field in (*recipe_to_dict(recipe), *fields) if _is_setting(field)], name
 
 
 def test_a_field_that_nobody_knows_is_still_an_error():
@@ -223,3 +224,28 @@ def test_what_has_not_the_shape_of_a_recipe_is_left_to_be_refused_as_such(conten
     assert kept == content and ignored == ()
     with pytest.raises(UserError):
         recipe_from_dict(kept, "there")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Stages and sums
+
+
+def test_stages_and_teachers_are_looked_into():
+    content = written()
+    frozen, full = {"kind": "FrozenFeatures", "hub_token": "x"}, {"kind": "FullFineTune"}
+    content["strategy"] = [
+        {"kind": "Stage", "strategy": frozen, "training": {"deepspeed": "z.json"}},
+        {"kind": "Stage", "strategy": full, "training": {"learning_rate": 0.1}, "output_dir": "/etc"},
+    ]
+    content["objective"] = {
+        "kind": "WeightedSum",
+        "objectives": [{"kind": "Supervised"}, {"kind": "Distillation", "checkpoint": "./teacher"}],
+        "weights": [1.0, 1.0],
+    }
+    kept, ignored = take(content, "there")
+    assert [one.field for one in ignored] == [
+        "stage.1.strategy.hub_token", "stage.1.deepspeed", "stage.2.output_dir", "objective.2.checkpoint",
+    ]  # fmt: skip
+    assert kept["strategy"][0] == {"kind": "Stage", "strategy": {"kind": "FrozenFeatures"}, "training": {}}
+    assert kept["strategy"][1]["training"] == {"learning_rate": 0.1}
+    assert kept["objective"]["objectives"][1]["checkpoint"] == "<set --objective.2.checkpoint>"

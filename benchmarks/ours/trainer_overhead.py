@@ -40,6 +40,7 @@ def now() -> float:
 def by_trainer(model, rows, collate, steps: int, bf16: bool) -> dict:
     from hf_transfer import Supervised
     from hf_transfer.arguments import build_arguments
+    from hf_transfer.objectives.step_loss import build_objective
     from hf_transfer.trainer import TransferTrainer
 
     watch = Stopwatch()
@@ -52,7 +53,7 @@ def by_trainer(model, rows, collate, steps: int, bf16: bool) -> dict:
         start = now()
         trainer = TransferTrainer(
             model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[watch],
-            objective=Supervised().build("single_label_classification"),
+            objective=build_objective(Supervised(), "single_label_classification"),
         )  # fmt: skip
         trainer.train()
         whole = now() - start

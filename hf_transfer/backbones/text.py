@@ -173,7 +173,7 @@ class TextBackbone:
         """Map each parameter name to 0 (embeddings), 1..n (blocks; what follows the last one too) or n + 1 (head)."""
         prefix = model.base_model_prefix + "."
         base = model.base_model
-        blocks = _block_list(base, model.config)
+        blocks = block_list(base, model.config)
         n = len(dict(base.named_modules())[blocks]) if blocks else 0
         result = {}
         for name, _ in model.named_parameters():
@@ -187,7 +187,7 @@ class TextBackbone:
         return result
 
 
-def _block_list(base, config) -> str | None:
+def block_list(base, config) -> str | None:
     """Name of the module list that holds the encoder's blocks: the outermost one of the configured length."""
     import torch
 

@@ -49,7 +49,9 @@ def _description(result: RunResult) -> str:
     start = result.data.get("start_from") or {}
     if start:
         lines.append(("Trained further from", _named(start["source"], start["source"] if start["revision"] else None)))
-    lines.append(("Head", f"{recipe['head']['kind']}, **strategy:** {recipe['strategy']['kind']}"))
+    stages = recipe["strategy"] if isinstance(recipe["strategy"], list) else [recipe]
+    strategy = ", then ".join(stage["strategy"]["kind"] for stage in stages)
+    lines.append(("Head", f"{recipe['head']['kind']}, **strategy:** {strategy}"))
     lines.append(("Task", f"{_TASKS[result.problem_type]} (`{result.problem_type}`)"))
     if result.problem_type == "regression":
         lines.append(("Predicts", ", ".join(map(cell, labels))))

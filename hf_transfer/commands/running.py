@@ -32,6 +32,8 @@ RUN_FLAGS = {
             ("bool",),
             help="replace the result in --output_dir once the new run has succeeded; other files stay",
         ),
+        Flag("seeds", ("int",), help="train this often, with other seeds; keep the best on validation rows"),
+        Flag("keep_all", ("bool",), help="with --seeds: keep every seed's whole result, in --output_dir/seeds"),
         Flag("keep_checkpoints", ("bool",), help="leave the checkpoints of training in --output_dir"),
         Flag(
             "dtype",
@@ -119,11 +121,9 @@ def main(words: list[str], command: str = "hf-transfer run", show: bool = False)
         go_offline_if_unreachable()
     target = _push_target(own)
 
-    from ..runner import run
-
-    result = run(
+    result = _train(
         recipe,
-        own["output_dir"],
+        own,
         name=recipe_name(name),
         resume=bool(own["resume"]),
         overwrite=bool(own["overwrite"]),
@@ -137,6 +137,21 @@ def main(words: list[str], command: str = "hf-transfer run", show: bool = False)
     )
     if target is not None and _leads():
         tell(result.push_to_hub(target, private=own["hub_private_repo"]))
+
+
+def _train(recipe: Recipe, own: dict, **settings):
+    """Run the recipe, or with --seeds run it so many times."""
+    if own["seeds"] is None:
+        if own["keep_all"]:
+            raise UserError("--keep_all says what stays of several seeds; add --seeds COUNT")
+        from ..runner import run
+
+        return run(recipe, own["output_dir"], **settings)
+    from .. import folders
+    from ..seeds import run_seeds
+
+    output_dir = own["output_dir"] or folders.choose(settings["name"])
+    return run_seeds(recipe, output_dir, own["seeds"], keep_all=bool(own["keep_all"]), **settings)
 
 
 def _load(name: str) -> tuple[Recipe, HubRecipe | None]:

@@ -16,12 +16,13 @@ class SupervisedLoss(nn.Module):
         problem_type (`str`): `single_label_classification`, `multi_label_classification` or `regression`.
         class_weights (`Sequence[float]`, *optional*): by class id, for `single_label_classification`.
         label_smoothing (`float`): share of the target spread evenly over the classes.
+        focal_gamma (`float`): exponent of the focal loss (Lin et al. 2017); 0 for none.
     """
 
-    def __init__(self, problem_type: str, class_weights=None, label_smoothing: float = 0.0):
+    def __init__(self, problem_type: str, class_weights=None, label_smoothing: float = 0.0, focal_gamma: float = 0.0):
         super().__init__()
         self.problem_type = problem_type
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.focal_gamma = label_smoothing, focal_gamma
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("class_weights", weights)
 
@@ -43,7 +44,12 @@ class SupervisedLoss(nn.Module):
             rows = (logits.squeeze(-1) - labels.float().squeeze(-1)) ** 2
         elif self.problem_type == "multi_label_classification":
             targets = labels.float() * (1 - self.label_smoothing) + self.label_smoothing / 2
-            rows = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
+            rows = self._focal(F.binary_cross_entropy_with_logits(logits, targets, reduction="none")).mean(-1)
         else:
             rows = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
+            rows = self._focal(rows)
         return (rows * self.row_weights(labels)).sum()
+
+    def _focal(self, losses: torch.Tensor) -> torch.Tensor:
+        """Scale cross-entropies by (1 - p) ** gamma, where p = exp(-loss) is what the truth was given."""
+        return losses * (-torch.expm1(-losses)) ** self.focal_gamma if self.focal_gamma else losses

@@ -1,6 +1,10 @@
 """Which parameters move, how fast, and from when."""
 
+from .bitfit import BitFit
 from .frozen import FrozenFeatures
 from .full import FullFineTune
+from .gradual import GradualUnfreeze
+from .lora import LoRA
+from .partial import PartialFineTune
 
-__all__ = ["FrozenFeatures", "FullFineTune"]
+__all__ = ["BitFit", "FrozenFeatures", "FullFineTune", "GradualUnfreeze", "LoRA", "PartialFineTune"]

@@ -48,6 +48,7 @@ class Counter(nn.Module):
 def train_counting(folder, count: int = 101, resume: str | None = None, **changes) -> dict:
     """Train on `count` rows; return the `seen` rows of each micro-batch, the `steps`, the `losses`, the `weights`."""
     from hf_transfer import Supervised
+    from hf_transfer.objectives.step_loss import build_objective
     from hf_transfer.trainer import TransferTrainer
 
     settings = dict(
@@ -59,7 +60,7 @@ def train_counting(folder, count: int = 101, resume: str | None = None, **change
     model = Counter()
     trainer = TransferTrainer(
         model=model, args=TrainingArguments(**{**settings, **changes}), train_dataset=Rows(count),
-        data_collator=lambda batch: batch, objective=Supervised().build("single_label_classification"),
+        data_collator=lambda batch: batch, objective=build_objective(Supervised(), "single_label_classification"),
     )  # fmt: skip
     trainer.train(resume_from_checkpoint=resume)
     return {

@@ -13,6 +13,7 @@ from hf_transfer import Recipe, flags
 from hf_transfer.linear_fit import settle_fit
 from hf_transfer.recipe_files import list_recipes, load_recipe
 from hf_transfer.recipe_json import recipe_from_dict, recipe_to_dict
+from hf_transfer.stages import stages_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
@@ -29,6 +30,12 @@ TABLE = {
     "text/lstm_embeddings": ("LSTMHead", "FullFineTune", {"backbone.embeddings_only": True}),
     "text/full_finetune": ("NativeHead", "FullFineTune", {}),
     "text/chinese_full": ("NativeHead", "FullFineTune", {}),
+    "text/lp_ft": ("LinearHead", "tuple", {"backbone.pooling": "mean"}),
+    "text/gradual_unfreeze": ("LinearHead", "GradualUnfreeze", {"strategy.slanted_triangular": True}),
+    "text/lora": ("LinearHead", "LoRA", {"strategy.rank": 8}),
+    "text/l2_sp": ("LinearHead", "FullFineTune", {"objective.2.alpha": 0.01, "objective.weights": (1.0, 1.0)}),
+    "vision/lp_ft": ("LinearHead", "tuple", {}),
+    "vision/layer_decay": ("LinearHead", "FullFineTune", {"strategy.layer_decay": 0.75}),
     "vision/linear_probe": ("LinearHead", "FrozenFeatures", {}),
     "vision/full_finetune": ("NativeHead", "FullFineTune", {"data.train": "uoft-cs/cifar10"}),
     "vision/resnet50_head": ("NativeHead", "FrozenFeatures", {}),
@@ -41,6 +48,10 @@ NETS = {
     "vision/vgg16_mlp": "timm/vgg16.",
     "vision/inception_probe": "timm/inception_v3.",
 }
+
+
+def fits_of(recipe) -> list[str]:
+    return [settle_fit(one, one.strategy.frozen_depth(1) >= 1, named) for one, named in stages_of(recipe)]
 
 
 def test_the_recipes_are_those_of_the_table():
@@ -60,10 +71,10 @@ def test_a_recipe_is_what_its_name_says(name):
 
 def test_the_linear_probes_are_solved_and_nothing_else_is():
     recipes = {name: load_recipe(name) for name in FILES}
-    solved = {
-        name for name, recipe in recipes.items() if settle_fit(recipe, recipe.strategy.frozen_depth(1) >= 1) == "lbfgs"
-    }
-    assert solved == {"text/linear_probe", "vision/linear_probe", "vision/inception_probe"}
+    solved = {name for name, recipe in recipes.items() if "lbfgs" in fits_of(recipe)}
+    assert solved == {
+        "text/linear_probe", "text/lp_ft", "vision/linear_probe", "vision/lp_ft", "vision/inception_probe"
+    }  # fmt: skip
 
 
 def test_the_sgd_recipe_has_momentum():
@@ -76,7 +87,7 @@ def test_a_recipe_is_complete(name):
     recipe = load_recipe(name)
     assert isinstance(recipe, Recipe)
     flags.check_training(recipe.training, where=name)
-    if settle_fit(recipe, frozen=recipe.strategy.frozen_depth(1) >= 1) == "sgd":
+    if "sgd" in fits_of(recipe):
         assert {"learning_rate", "num_train_epochs", "per_device_train_batch_size"} <= set(recipe.training)
     # Real defaults: an organisation and a name for both, and all three splits stated.
     assert recipe.backbone.checkpoint.count("/") == recipe.data.train.count("/") == 1

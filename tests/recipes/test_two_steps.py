@@ -18,6 +18,7 @@ TEXT_ARCHITECTURES = {
 }
 # The smallest legal sizes; VGG's two dense layers are 120 M parameters that the recipe never uses.
 IMAGE_SETTINGS = {"inception_v3": (75, {}), "vgg16": (32, {"mlp_ratio": 0.01})}
+IMAGE_SETTINGS["vit_tiny_patch16_224"] = (224, {"depth": 2, "embed_dim": 24})  # its positions have a fixed grid
 TWO_STEPS = dict(max_steps=2, per_device_train_batch_size=4)
 
 

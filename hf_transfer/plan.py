@@ -1,0 +1,163 @@
+"""What is settled about each stage of a training before any of them starts, so that a mistake is told now."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .arguments import build_arguments
+from .errors import UserError
+from .heads import LinearHead
+from .linear_fit import settle_fit
+from .precision import Choice, choose, kind_of
+from .replay import replay_of
+from .stages import stages_of
+
+
+class StageArguments(NamedTuple):
+    """A stage before there is a model: its recipe and whether it is the only one, which of its training fields were
+    given for it, and the arguments of gradient descent."""
+
+    recipe: Any
+    alone: bool
+    named: frozenset
+    args: Any
+    folder: Path
+
+
+def arguments_of(recipe, checkpoints: Path, metrics: Sequence[str]) -> list[StageArguments]:
+    """Build the `TrainingArguments` of every stage.
+
+    Args:
+        checkpoints (`Path`): where resume state goes.
+        metrics (`Sequence[str]`): what is measured after each epoch.
+
+    Raises:
+        `UserError`: see [`build_arguments`].
+    """
+    stages = stages_of(recipe)
+    folders = [checkpoints] if len(stages) == 1 else [checkpoints / f"stage-{n + 1}" for n in range(len(stages))]
+    return [
+        StageArguments(stage.recipe, len(stages) == 1, stage.named, _arguments(stage.recipe, folder, metrics), folder)
+        for stage, folder in zip(stages, folders, strict=True)
+    ]
+
+
+def _arguments(recipe, folder: Path, metrics: Sequence[str]):
+    probe = isinstance(recipe.head, LinearHead) and recipe.strategy.frozen_depth(1) >= 1
+    _refuse_two_schedules(recipe)
+    return build_arguments(folder, recipe.backbone.modality, recipe.training, metrics, probe)
+
+
+@dataclass
+class Plan:
+    """One stage, settled.
+
+    Args:
+        recipe (`Recipe`): with the stage's own strategy, training fields and objective; no field is left on auto.
+        args (`TrainingArguments`): of gradient descent.
+        folder (`Path`): where its resume state goes.
+        frozen (`bool`): whether the whole backbone stands still, so that its features are recorded once.
+        fit (`str`): `"lbfgs"` or `"sgd"`.
+        dtypes (`dict[str, Choice]`): by phase, `"features"` and `"train"`.
+        trainable (`int`): parameters that ever move.
+        total (`int`): all parameters.
+    """
+
+    recipe: Any
+    args: Any
+    folder: Path
+    frozen: bool
+    fit: str
+    dtypes: dict[str, Choice]
+    trainable: int
+    total: int
+
+    @property
+    def phases(self) -> dict[str, str]:
+        """The precision of each phase."""
+        return {phase: choice.dtype for phase, choice in self.dtypes.items()}
+
+
+def plan_stages(stages: Sequence[StageArguments], model, depths: Mapping[str, int], dtype: str) -> list[Plan]:
+    """Settle every stage of a recipe.
+
+    Args:
+        model (`nn.Module`): as built, on its device.
+        depths (`Mapping[str, int]`): of its parameters.
+        dtype (`str`): `"auto"`, `"float32"` or `"bfloat16"`.
+
+    Raises:
+        `UserError`: fields that do not go together, or a backbone that a strategy cannot train.
+    """
+    return [_plan(*stage, model, depths, dtype) for stage in stages]
+
+
+def _plan(recipe, alone, named, args, folder, model, depths, dtype) -> Plan:
+    top = max(depths.values())
+    frozen = recipe.strategy.frozen_depth(top - 1) >= top - 1
+    recipe.strategy.check(depths)
+    recipe.objective.check(frozen, model.config.problem_type)
+    fit = settle_fit(recipe, frozen, named)
+    recipe = replace(recipe, backbone=_settle_augmentation(recipe.backbone, frozen, alone))
+    _refuse_for_frozen(args, frozen)
+    replay = replay_of(model) if frozen else None
+    dtypes = _choose_dtypes(recipe, model, replay, args.device, fit, dtype)
+    if "train" in dtypes and dtypes["train"].dtype == "bfloat16" and not args.bf16:
+        args = replace(args, bf16=True)
+    trainable, total = recipe.strategy.trainable(model, depths), sum(p.numel() for p in model.parameters())
+    return Plan(recipe, args, folder, frozen, fit, dtypes, trainable, total)
+
+
+def _choose_dtypes(recipe, model, replay, device, fit: str, asked: str) -> dict[str, Choice]:
+    """Choose the precision of extraction and of gradient descent; an L-BFGS fit is float32 by nature.
+
+    `bf16` or `fp16` among the recipe's training fields settles training.
+    """
+    named = next((field for field in ("bf16", "fp16") if recipe.training.get(field)), None)
+    if named and asked != "auto":
+        raise UserError(f"--dtype {asked} and training.{named} both say how to train; give only one of them")
+    chosen = {}
+    if replay is not None:
+        kind, size = kind_of(model)
+        # An embedding matrix is only looked up: nothing is computed that could be faster.
+        wanted = "float32" if kind == "embeddings" else asked
+        chosen["features"] = choose("features", kind, size, device, wanted)
+    if named:
+        chosen["train"] = Choice({"bf16": "bfloat16", "fp16": "float16"}[named], f"training.{named}")
+    elif fit == "sgd":
+        kind, size = kind_of(model if replay is None else replay)
+        chosen["train"] = choose("train", kind, size, device, asked)
+        if kind == "pooled" and asked == "auto":
+            chosen["train"] = Choice("float32", "a head on recorded vectors trains in seconds either way")
+    return chosen
+
+
+def _refuse_for_frozen(args, frozen: bool) -> None:
+    """Settings that act inside the backbone would do nothing on its recorded outputs."""
+    for field in ("activation_checkpointing", "gradient_checkpointing", "neftune_noise_alpha"):
+        if frozen and getattr(args, field):
+            raise UserError(f"training.{field} acts on a backbone that trains; with FrozenFeatures leave it out")
+
+
+def _refuse_two_schedules(recipe) -> None:
+    if getattr(recipe.strategy, "slanted_triangular", False):
+        for field in ("lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps"):
+            if field in recipe.training:
+                raise UserError(
+                    f"strategy.slanted_triangular and training.{field} both set the schedule; give only one of them"
+                )
+
+
+def _settle_augmentation(backbone, frozen: bool, alone: bool):
+    if backbone.modality != "image":
+        return backbone
+    if frozen and not alone:  # what it says is meant for the other stages
+        return replace(backbone, augmentation="none")
+    if frozen and backbone.augmentation not in ("auto", "none"):
+        raise UserError(
+            f"backbone.augmentation is {backbone.augmentation!r} but strategy FrozenFeatures computes each image's "
+            "features once; set backbone.augmentation to none, or use FullFineTune"
+        )
+    settled = "none" if frozen else "crop_flip"
+    return replace(backbone, augmentation=settled if backbone.augmentation == "auto" else backbone.augmentation)

@@ -1,0 +1,108 @@
+"""Low-rank updates beside frozen weights, through peft."""
+
+from dataclasses import dataclass
+
+from ..errors import UserError
+from .base import BackboneTraining
+
+ADAPTER = "default"
+
+
+@dataclass(frozen=True)
+class LoRA(BackboneTraining):
+    """LoRA (Hu et al. 2021), by the peft library: a low-rank update is learnt beside each linear layer of the backbone
+    (in a convolutional net without linear layers, beside each full convolution), and the head. Before saving, the
+    updates are added into the weights: the saved model is the plain one, and peft is not needed to load it.
+
+    Args:
+        rank (`int`): of the updates.
+        alpha (`float`): the update is scaled by `alpha / rank`.
+        dropout (`float`): on the update's input, in training.
+        targets (`tuple[str, ...]`): last part of the names of the layers to adapt, such as `("query", "value")`; by
+            default all of them.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "targets", tuple(self.targets))
+        if self.rank < 1:
+            raise UserError(f"strategy.rank is {self.rank}; it must be at least 1")
+        if not 0 < self.alpha < float("inf"):
+            raise UserError(f"strategy.alpha is {self.alpha}; allowed: a number above 0")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"strategy.dropout is {self.dropout}; allowed: 0 to below 1")
+
+    def check(self, depths: dict[str, int]) -> None:
+        try:
+            import peft  # noqa: F401
+        except ImportError as error:
+            raise UserError("strategy LoRA needs peft: pip install 'hf-transfer-recipes[lora]'") from error
+
+    def trains(self, name: str, depth: int, top: int) -> bool:
+        return depth == top or "lora_" in name
+
+    def trainable(self, model, depths: dict[str, int]) -> int:
+        """Return how many parameters will move once the updates are there."""
+        layers = [module for _, module in self._layers(model, depths)]
+        added = sum(
+            self.rank * (sum(layer.weight.shape[:2]) if layer.weight.ndim == 2 else _conv(layer)) for layer in layers
+        )
+        return super().trainable(model, depths) + added
+
+    def prepare(self, model, depths: dict[str, int]):
+        """Put the updates into `model`, in place: it keeps its class, and its parameters get other names."""
+        from peft import LoraConfig, inject_adapter_in_model
+
+        names = [name for name, _ in self._layers(model, depths)]
+        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=names)
+        top = max(depths.values())
+        head = [name for name, depth in depths.items() if depth == top]
+        inject_adapter_in_model(config, model, adapter_name=ADAPTER)
+        own = dict(model.named_parameters())
+        for name, parameter in own.items():
+            parameter.requires_grad_("lora_" in name or name in head)
+        return model
+
+    def finish(self, model):
+        """Add the updates into the weights and take them out of `model`."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        for name, layer in list(model.named_modules()):
+            if isinstance(layer, BaseTunerLayer):
+                layer.merge()
+                parent, _, last = name.rpartition(".")
+                setattr(model.get_submodule(parent), last, layer.get_base_layer())
+        return model
+
+    def _layers(self, model, depths: dict[str, int]) -> list[tuple[str, object]]:
+        """The layers to adapt, with their names.
+
+        Raises:
+            `UserError`: a name in `targets` that no layer ends in.
+        """
+        from torch import nn
+
+        top = max(depths.values())
+        inside = [
+            (name, module) for name, module in model.named_modules() if 0 < depths.get(f"{name}.weight", 0) < top
+        ]
+        full = [(name, m) for name, m in inside if isinstance(m, nn.Conv2d) and m.groups == 1]
+        layers = [(name, m) for name, m in inside if isinstance(m, nn.Linear)] or full
+        if not self.targets:
+            return layers
+        ends = {name.rpartition(".")[2] for name, _ in layers}
+        for target in self.targets:
+            if target not in ends:
+                raise UserError(f"strategy.targets names {target!r}; this backbone has {', '.join(sorted(ends))}")
+        return [(name, m) for name, m in layers if name.rpartition(".")[2] in self.targets]
+
+
+def _conv(layer) -> int:
+    """Inputs (times the kernel) plus outputs of a convolution: what one rank of an update costs."""
+    outputs, inputs, height, width = layer.weight.shape
+    return inputs * height * width + outputs
