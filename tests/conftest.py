@@ -10,6 +10,11 @@ import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background, as some CI does; what is ignored here would be ignored by every process of a test.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 from mini import make_texts, mini_image_checkpoint, mini_text_checkpoint, write_csv, write_images  # noqa: E402
 
 
