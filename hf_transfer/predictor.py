@@ -143,10 +143,18 @@ class Predictor:
         if output.is_dir() or not output.parent.is_dir():
             raise UserError(f"--output {output} must be a file in a folder that exists")
         columns = self._named(reading)
-        settings = self._table_settings(source) | {
-            k: v for k, v in reading.items() if k in ("sep", "header", "encoding")
-        }
-        frame, rows = read_inputs(source, kind=self.backbone.modality, columns=columns, **settings)
+        inherited = self._table_settings(source)
+        settings = inherited | {k: v for k, v in reading.items() if k in ("sep", "header", "encoding")}
+        try:
+            frame, rows = read_inputs(source, kind=self.backbone.modality, columns=columns, **settings)
+        except UserError as error:
+            unusual = inherited.get("sep") is not None or inherited.get("header") is False
+            if unusual and settings == inherited:
+                raise UserError(
+                    f"{error}; it was read as the training table is written, sep {inherited['sep']!r} and header "
+                    f"{str(inherited['header']).lower()}: --data.sep and --data.header say how this one is"
+                ) from error
+            raise
         results = self._predictions(self.logits(rows, "predict")) if len(rows) else []
         frame = frame.reset_index(drop=True)
         for name, values in self._columns(results).items():

@@ -114,5 +114,6 @@ def farewell(folder, modality: str) -> str:
     return (
         f"The model is in {folder}\n"
         f"  predict     hf-transfer predict {folder} --input {new} --output predictions.csv\n"
-        f'  in Python   from hf_transfer import load; load("{folder}").predict([...])'
+        f'  in Python   from hf_transfer import load; load("{folder}").predict([...])\n'
+        f"  try, share  hf-transfer demo {folder}; hf-transfer push {folder} user/name"
     )

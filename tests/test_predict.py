@@ -273,3 +273,20 @@ def test_a_file_that_is_no_image_is_a_users_mistake(tmp_path, mini_image, photos
     (tmp_path / "notes.png").write_text("not a picture")
     with pytest.raises(UserError, match="an image cannot be read.*notes.png"):
         load(tmp_path / "out").predict([tmp_path / "notes.png"])
+
+
+def test_a_table_that_is_written_otherwise_than_in_training_is_told_how_to_read(tmp_path, mini_text, capsys):
+    """Tabs and no header in training, as in the demo's file; commas and a header in the new one."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text("".join(f"{label}\t{text}\n" for text, label in make_texts(60)))
+    layout = ("--data.sep", "tab", "--data.header", "false", "--data.text", "1", "--data.label", "0")
+    model = train("text/lstm_frozen", mini_text, rows, tmp_path / "out", *layout)
+    new = tmp_path / "new.csv"
+    new.write_text("body,when\na fine film,today\n")
+    words = ["predict", str(model), "--input", str(new), "--output", str(tmp_path / "p.csv"), "--data.text", "body"]
+    capsys.readouterr()
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert "sep '\\t' and header false: --data.sep and --data.header say how this one is" in error
+    command(*words, "--data.sep", ",", "--data.header", "true")
+    assert list(read(tmp_path / "p.csv")["body"]) == ["a fine film"]
