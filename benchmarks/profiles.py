@@ -1,6 +1,6 @@
 """Why extraction and fine-tuning of a text encoder are as fast as they are, and not faster.
 
-    python benchmarks/profiles.py            # five minutes on two idle cores
+    python benchmarks/profiles.py            # seven minutes on two idle cores
 
 The self time of each kind of operator while features of `run.py`'s texts are extracted, and in steps of full
 fine-tuning on the SMS rows, MiniLM-L6, in the precision that a run chooses; from the share of the matrix products
@@ -16,6 +16,7 @@ import workload
 from harness import alternate, compare, environment, run_script
 from sizes import DEFAULT
 
+PAIRS = 6  # a gain of some per cent on a drifting machine
 RESULTS = Path(__file__).parent / "results" / "profiles.json"
 
 
@@ -51,7 +52,7 @@ def side_by_side(*flags) -> dict:
             "side by side": lambda _: run_script("ours/features.py", *flags).figures(),
             "one after the other": lambda _: run_script("ours/features.py", *flags, "--one_by_one").figures(),
         },
-        DEFAULT.repetitions,
+        PAIRS,
     )
     rates = {name: [run["per_s"] for run in runs] for name, runs in found.items()}
     return compare(
