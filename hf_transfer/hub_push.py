@@ -64,9 +64,9 @@ def push_folder(
             network refused and what to do next. It is always safe to push again.
     """
     folder = Path(folder)
-    _check_name(repo_id)
+    check_name(repo_id)
     names = pushable(folder)
-    token = _token(token, repo_id)
+    token = token_for(token, repo_id)
     files = public_files(folder, names)
     tokens = {token, os.environ.get("HF_TOKEN", "")}
     for name, content in files.items():
@@ -75,8 +75,8 @@ def push_folder(
 
     again = shlex.join(["hf-transfer", "push", str(folder), repo_id])
     repeat = f"{folder} is as it was, and it is safe to push again: `{again}`"
-    with told_in_one_line(repo_id, token, repeat), _quiet_client():
-        api = _api(token)
+    with told_in_one_line(repo_id, token, repeat), quiet_client():
+        api = client_of(token)
         repo_id = repo_id if "/" in repo_id else f"{api.whoami()['name']}/{repo_id}"
         card = named((folder / "README.md").read_bytes().decode(), repo_id)
         check_card(card)  # before the repository is made or anything is uploaded
@@ -104,13 +104,13 @@ def check_push(repo_id: str, *, token: str | None = None) -> str:
     Raises:
         `UserError`: there is no token, it may not write, or the name belongs to somebody else.
     """
-    _check_name(repo_id)
-    token = _token(token, repo_id)
+    check_name(repo_id)
+    token = token_for(token, repo_id)
     with (
         told_in_one_line(repo_id, token, "nothing was done yet; the same command can be given again"),
-        _quiet_client(),
+        quiet_client(),
     ):
-        me = _api(token).whoami()
+        me = client_of(token).whoami()
     if ((me.get("auth") or {}).get("accessToken") or {}).get("role") == "read":
         raise UserError(f"the token of {me['name']} may only read; {LOG_IN} to one that may write")
     owner, _, name = repo_id.rpartition("/")
@@ -185,7 +185,7 @@ def _begins_as_it_should(path: Path) -> bool:
     return start.startswith(b"\x89PNG") if path.suffix == ".png" else not start.startswith(_PICKLES)
 
 
-def _check_name(repo_id: str) -> None:
+def check_name(repo_id: str) -> None:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -198,7 +198,7 @@ def _check_name(repo_id: str) -> None:
         ) from None
 
 
-def _token(given: str | None, repo_id: str) -> str:
+def token_for(given: str | None, repo_id: str) -> str:
     from huggingface_hub import get_token
 
     if given is None:
@@ -211,14 +211,14 @@ def _token(given: str | None, repo_id: str) -> str:
     return given.strip()
 
 
-def _api(token: str):
+def client_of(token: str):
     from huggingface_hub import HfApi
 
     return HfApi(token=token, library_name="hf-transfer-recipes", library_version=version("hf-transfer-recipes"))
 
 
 @contextmanager
-def _quiet_client() -> Iterator[None]:
+def quiet_client() -> Iterator[None]:
     """Keep the client's own warnings off the screen: they quote signed upload addresses, which are keys."""
     from huggingface_hub.utils import logging
 
@@ -241,13 +241,13 @@ def _repository(api, repo_id: str, private: bool | None):
         return api.model_info(repo_id)
     if private is not None and found.private is not None and private != found.private:
         raise UserError(
-            f"{repo_id} exists and is {_visibility(found.private)}, but a {_visibility(private)} one was asked for; "
+            f"{repo_id} exists and is {visibility(found.private)}, but a {visibility(private)} one was asked for; "
             "change it in its settings on the Hub, or push to another name"
         )
     return found
 
 
-def _visibility(private: bool) -> str:
+def visibility(private: bool) -> str:
     return "private" if private else "public"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .errors import UserError
 from .hub_errors import told_in_one_line
-from .hub_push import PushedCommit, _api, _check_name, _quiet_client, _token, _visibility
+from .hub_push import PushedCommit, check_name, client_of, quiet_client, token_for, visibility
 from .results import RunResult
 from .scrub import leak
 from .web.examples import Examples
@@ -74,7 +74,7 @@ def prepare_space(
 
     folder = Path(folder)
     result = RunResult.load(folder)
-    _check_name(repo_id or f"{model_id}-demo")
+    check_name(repo_id or f"{model_id}-demo")
     page = page_of(result)
     check(page)
     page["trust_remote_code"] = any(name.endswith(".py") for name in result.data.get("files") or [])
@@ -109,13 +109,13 @@ def push_space(
     owner = model.repo_id.partition("/")[0]
     repo_id = space.repo_id or f"{model.repo_id}-demo"
     repo_id = repo_id if "/" in repo_id else f"{owner}/{repo_id}"
-    token = _token(token, repo_id)
+    token = token_for(token, repo_id)
     words = ["hf-transfer", "push", str(space.folder), model.repo_id, "--space", repo_id]
     words += ["--examples", space.source] if space.source else []
     again = shlex.join(words if private is None else [*words, "--hub_private_repo", str(private).lower()])
     repeat = f"the model is at {model.url}, and it is safe to push again: `{again}`"
-    with told_in_one_line(repo_id, token, repeat), _quiet_client():
-        api = _api(token)
+    with told_in_one_line(repo_id, token, repeat), quiet_client():
+        api = client_of(token)
         hidden = bool(api.model_info(model.repo_id).private)
         page = {**space.page, "model": model.repo_id, "revision": model.oid}
         files = space_files(page, space.examples, hidden, constants.ENDPOINT)
@@ -159,7 +159,7 @@ def _space(api, repo_id: str, private: bool, wanted: bool | None):
         return api.space_info(repo_id)
     if wanted is not None and found.private is not None and wanted != found.private:
         raise UserError(
-            f"the Space {repo_id} exists and is {_visibility(found.private)}, but a {_visibility(wanted)} one was "
+            f"the Space {repo_id} exists and is {visibility(found.private)}, but a {visibility(wanted)} one was "
             "asked for; change it in its settings on the Hub, or name another by --space"
         )
     there = {one.rfilename for one in found.siblings or []}

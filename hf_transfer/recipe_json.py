@@ -1,7 +1,6 @@
 """A recipe as JSON and back: what `recipe.json` holds."""
 
 import dataclasses
-import json
 import types
 import typing
 from collections.abc import Mapping
@@ -41,11 +40,6 @@ def _plain(value):
         fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"kind": type(value).__name__, **fields}
     return str(value)  # a path
-
-
-def canonical_json(recipe: Recipe) -> str:
-    """One line of JSON, the same for recipes built from the same values: the key of caches and comparisons."""
-    return json.dumps(recipe_to_dict(recipe), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def recipe_from_dict(content: Mapping[str, Any], where: str = "recipe.json") -> Recipe:

@@ -102,13 +102,13 @@ def environment(args, processes: int, dtypes: dict) -> dict:
         "device": torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else args.device.type,
         "processes": processes,
         "threads": torch.get_num_threads(),
-        "dtype": dtypes["train"].dtype if "train" in dtypes else "float32",
-        "features_dtype": dtypes["features"].dtype if "features" in dtypes else None,
+        "dtype": dtypes.get("train", "float32"),
+        "features_dtype": dtypes.get("features"),
         "machine": platform.machine(),
     }
 
 
-def farewell(folder, modality: str) -> str:
+def how_to_use(folder, modality: str) -> str:
     """Return the lines that say where the model is and how to use it."""
     new = "new.csv" if modality == "text" else "photos/"
     return (

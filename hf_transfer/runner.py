@@ -25,7 +25,7 @@ from .plan import arguments_of, plan_stages
 from .predictor import load
 from .recipe import Recipe
 from .recipe_json import recipe_to_dict
-from .report import describe, environment, farewell, loading_snippet, measure
+from .report import describe, environment, how_to_use, loading_snippet, measure
 from .results import RunResult, hub_sources
 from .resume import remember
 from .saving import save_model
@@ -50,6 +50,7 @@ def run(
     dtype: str = "auto",
     license: str | None = None,
     language: str | Sequence[str] | None = None,
+    farewell: bool = True,
     **overrides,
 ) -> RunResult:
     """Train, measure and save what `recipe` describes.
@@ -70,6 +71,7 @@ def run(
             says is faster on this kind of device. The saved model is float32 in any case.
         license (`str`, *optional*): of the model, an id the Hub knows; by default what the base model's card says.
         language (`str` or `Sequence[str]`, *optional*): of texts, ISO 639 codes; by default the same.
+        farewell (`bool`): end with the lines that say where the model is and how to use it.
         overrides: fields of `TrainingArguments`; they win over the recipe's own.
 
     Returns:
@@ -85,10 +87,15 @@ def run(
     folder = _claim(state, output_dir, name, resume, overwrite)
     try:
         recipe = with_overrides(recipe, overrides)
-        return _run(recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code, start_from, dtype, terms)
+        result = _run(
+            recipe, folder, name, state, resume, keep_checkpoints, trust_remote_code, start_from, dtype, terms
+        )
     finally:
         if state.is_main_process:
             _tidy(folder)
+    if farewell and state.is_main_process:
+        print(f"\n{how_to_use(folder, recipe.backbone.modality)}")
+    return result
 
 
 def _run(
@@ -138,7 +145,7 @@ def _run(
     model, told = train_stages(plans, model, ground)
     parameters = {"trainable": plans[-1].trainable, "total": plans[-1].total}
     computed, history = sum(one["computed"] for one in told), joined([one.pop("history", []) for one in told])
-    dtypes = {phase: choice for plan in plans for phase, choice in plan.dtypes.items()}
+    dtypes = {phase: dtype for one in told for phase, dtype in one["dtypes"].items()}
 
     if state.is_main_process:
         staging = folders.staging(folder)
@@ -196,7 +203,7 @@ def _run(
         (staging / "README.md").write_text(model_card(result, loading_snippet(model, recipe)), encoding="utf-8")
         folders.publish(folder, keep_checkpoints)
         result.output_dir = folder
-        say(f"\n{result.table()}\n\n{farewell(folder, backbone.modality)}")
+        say(f"\n{result.table()}")
     state.wait_for_everyone()
     return RunResult.load(folder)
 

@@ -15,8 +15,9 @@ from accelerate import PartialState
 
 from . import folders
 from .arguments import DEFAULTS
+from .card import markdown
+from .card.paragraph import with_paragraph
 from .errors import UserError
-from .paragraph import markdown_table, with_paragraph
 from .ranking import rank
 from .recipe import Recipe
 from .recipe_json import recipe_to_dict
@@ -132,7 +133,7 @@ def _one(recipe, work: Path, seed: int, place: int, seeds: range, name, settings
     say(told)
     started = (folder / folders.CHECKPOINTS).exists()
     state.wait_for_everyone()  # every rank has looked before the main process changes what is there
-    return run(recipe, folder, name=name, resume=started, overwrite=not started, seed=seed, **settings)
+    return run(recipe, folder, name=name, resume=started, overwrite=not started, seed=seed, farewell=False, **settings)
 
 
 def _finished(folder: Path) -> bool:
@@ -217,7 +218,7 @@ def _about(result: RunResult) -> str:
     return (
         f"Trained {len(seeds['runs'])} times on the same rows with other training seeds; this is seed "
         f"{seeds['kept']}, the best on the validation rows by {metric}. What to expect of the recipe is the mean over "
-        f"the seeds, not the kept run.\n\n{markdown_table(summary_rows(result))}"
+        f"the seeds, not the kept run.\n\n{markdown.table(summary_rows(result))}"
     )
 
 

@@ -93,8 +93,8 @@ def train_stage(plan, model, ground: Ground, head_learnt: bool = False) -> tuple
         head_learnt (`bool`): whether the head knows these very labels from a training before.
 
     Returns:
-        The model, and what is to be told of the stage: `fit` (`"sgd"` or `"lbfgs"`), its figures, and `computed`, the
-        rows whose features were computed now.
+        The model, and what is to be told of the stage: `fit` (`"sgd"` or `"lbfgs"`), its figures, `computed`, the rows
+        whose features were computed now, and `dtypes`, the precision of each phase as it was in the end.
 
     Raises:
         `Interrupted`: by a signal; the checkpoint is whole.
@@ -136,7 +136,12 @@ def train_stage(plan, model, ground: Ground, head_learnt: bool = False) -> tuple
         else:
             told = _descent(plan, trained, depths, encoded, collate, objective, ground)
     computed = recorded.computed if recorded else 0
-    return recipe.strategy.finish(model), {"strategy": type(recipe.strategy).__name__, **told, "computed": computed}
+    return recipe.strategy.finish(model), {
+        "strategy": type(recipe.strategy).__name__,
+        **told,
+        "computed": computed,
+        "dtypes": plan.phases,
+    }
 
 
 def _record(plan, model, replay, encoded, ground: Ground):

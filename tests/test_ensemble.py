@@ -28,11 +28,12 @@ from hf_transfer import (
     load,
     run,
 )
+from hf_transfer.card.markdown import table as markdown_table
+from hf_transfer.card.paragraph import with_paragraph
 from hf_transfer.ensemble import soup, wise_ft
 from hf_transfer.ensemble.averaging import Mean, interpolate
 from hf_transfer.ensemble.batchnorm import BATCH, TrainBatches, disagreeing_layers, renew_statistics
 from hf_transfer.hub_push import pushable
-from hf_transfer.paragraph import markdown_table, with_paragraph
 from hf_transfer.ranking import rank
 
 ACCURACY = "single_label_classification"
@@ -118,7 +119,7 @@ def test_what_is_better():
 def test_a_paragraph_stands_under_the_heading():
     card = "---\nlicense: mit\n---\n\n# Title\n\nText\n\n```python\n# no heading\n```\n"
     table = markdown_table([["run", "score"], ["a|b", "1"]])
-    assert table == "| run | score |\n| --- | ---: |\n| a\\|b | 1 |"
+    assert table == "| run | score |\n|---|---:|\n| a\\|b | 1 |"
     assert with_paragraph(card, table) == card.replace("# Title\n", f"# Title\n\n{table}\n", 1)
 
 

@@ -60,6 +60,8 @@ def test_fine_tuning_starts_at_the_probe(recipe, tmp_path):
     np.testing.assert_allclose(*probabilities, atol=1e-6)
     assert [stage["fit"] for stage in result.data["stages"]] == ["lbfgs", "sgd"]
     assert [stage["strategy"] for stage in result.data["stages"]] == ["FrozenFeatures", "FullFineTune"]
+    assert [sorted(stage["dtypes"]) for stage in result.data["stages"]] == [["features"], ["train"]]
+    assert result.data["environment"]["features_dtype"] == result.data["stages"][0]["dtypes"]["features"]
 
     moved = run(recipe, tmp_path / "moved")
     before, after = weights(tmp_path / "still"), weights(tmp_path / "moved")

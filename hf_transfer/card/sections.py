@@ -158,7 +158,7 @@ def _limits(result: RunResult) -> str:
     backbone = result.recipe.get("backbone") or {}
     lines = [
         "The figures hold for rows like those of the test split; on other sources, languages or times expect less.",
-        "The interval covers the choice of test rows only, not that of the training seed; this is one run.",
+        "The interval covers the choice of test rows only, not that of the training seed.",
     ]
     if result.problem_type == "single_label_classification":
         lines.append("Every input gets one of the labels above, also one that belongs to none of them.")

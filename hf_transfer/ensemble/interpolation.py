@@ -4,10 +4,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..card import markdown
 from ..clock import Clock
 from ..errors import UserError
 from ..metrics import HEADLINE
-from ..paragraph import markdown_table
 from ..ranking import rank
 from ..results import RunResult, align, title
 from .averaging import interpolate
@@ -103,7 +103,7 @@ def _account(members, curve: list[dict], kept: float, renewed: dict | None, seco
         f"The weights are {1 - kept:.4g} times those of `{start}` plus {kept:g} times those of `{end}` (WiSE-FT, "
         f"Wortsman et al. 2022). Alpha was chosen by {title(metric)} on the validation rows. recipe.json is the one "
         f"that `{end}` was trained by.\n\n"
-        f"{markdown_table(curve_rows(curve, metric))}\n\n![{title(metric)} over alpha]({PICTURE})"
+        f"{markdown.table(curve_rows(curve, metric))}\n\n![{title(metric)} over alpha]({PICTURE})"
     )
 
     def draw(folder: Path) -> dict:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from .. import folders
 from ..card import draw, model_card
+from ..card.paragraph import with_paragraph
 from ..clock import Clock
 from ..metrics import HEADLINE
-from ..paragraph import with_paragraph
 from ..predictor import load
 from ..report import environment, loading_snippet, measure
 from ..results import RunResult

@@ -3,10 +3,10 @@
 import os
 from collections.abc import Sequence
 
+from ..card import markdown
 from ..clock import Clock
 from ..errors import UserError
 from ..metrics import HEADLINE
-from ..paragraph import markdown_table
 from ..ranking import rank
 from ..results import RunResult, align, number, title
 from .averaging import Mean
@@ -117,7 +117,7 @@ def _account(members: Sequence[Member], tried: dict[str, dict], method: str, pla
         about=(
             f"The weights are the mean of those of {len(kept)} of {len(members)} runs, a {method} soup (Wortsman et "
             f"al. 2022). recipe.json is the one that `{members[0].name}`, the best of them, was trained by.\n\n"
-            f"{markdown_table(_rows(told))}"
+            f"{markdown.table(_rows(told))}"
         ),
         seed=seeds.pop() if len(seeds) == 1 else None,
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ..errors import UserError
 from .base import Objective
 from .checks import not_negative
 
@@ -23,6 +24,13 @@ class L2SP(Objective):
 
     def __post_init__(self):
         not_negative(self, "alpha", "beta")
+
+    def check(self, frozen: bool, problem_type: str) -> None:
+        if frozen:
+            raise UserError(
+                "L2SP holds a backbone that moves near to where it was, and FrozenFeatures moves none; leave it out, "
+                "or give it to the stage that trains the backbone"
+            )
 
     def build(self, context):
         """Return the module that computes it; see [`L2SPTerm`]."""

@@ -18,6 +18,7 @@ from transformers import (
 
 from hf_transfer import (
     DELTA,
+    L2SP,
     Distillation,
     FrozenFeatures,
     FullFineTune,
@@ -346,6 +347,7 @@ def test_input_embeddings_have_no_blocks(tmp_path):
     [
         (DELTA(top=3), {}, "DELTA.top is 3; this backbone has 2 blocks"),
         (DELTA(), {"frozen": True}, "FrozenFeatures moves none; leave it out"),
+        (L2SP(), {"frozen": True}, "FrozenFeatures moves none; leave it out"),
         (Distillation(), {"head_learnt": False}, "its head is new; name a teacher"),
         (Distillation(), {"frozen": True}, "a frozen backbone is trained on recorded features"),
     ],
