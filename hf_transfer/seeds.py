@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
-
 from . import folders
 from .arguments import DEFAULTS
 from .card import markdown
 from .card.paragraph import with_paragraph
 from .errors import UserError
+from .processes import shared_state
 from .ranking import rank
 from .recipe import Recipe
 from .recipe_json import recipe_to_dict
@@ -64,7 +63,7 @@ def run_seeds(
     """
     recipe, settings = _settle(recipe, settings)
     seeds = _seeds(recipe, count)
-    state, folder = PartialState(), Path(output_dir)
+    state, folder = shared_state(recipe.training.get("use_cpu", False)), Path(output_dir)
     work = folder / folders.CHECKPOINTS / FOLDER
     if state.is_main_process:
         _check_place(folder, keep_all)

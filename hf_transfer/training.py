@@ -1,7 +1,6 @@
 """One stage of a training: from a model and rows to a model that has learnt."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from transformers import PrinterCallback, set_seed
@@ -18,6 +17,7 @@ from .linear_fit import fit_linear, fit_on_main
 from .metrics import HEADLINE
 from .objective_context import objective_context
 from .objectives.step_loss import build_objective
+from .order import Order
 from .precision import Choice
 from .replay import replay_of
 from .report import fit_line
@@ -35,31 +35,21 @@ class Interrupted(KeyboardInterrupt):
     """Training was stopped by a signal; the message says where its checkpoint is and how to go on."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Ground:
     """What all stages of a run share.
 
     Args:
+        order (`Order`): where the run goes, and how it was asked for.
         processor: the tokenizer or image processor.
         splits (`Splits`): labelled rows.
-        folder (`Path`): the output folder.
-        state (`accelerate.PartialState`): this process among its like.
-        clock (`Clock`): takes down where the time goes.
-        say (`Callable[[str], None]`): tells the user.
-        resume (`bool`): go on from the last checkpoint.
-        checked (`bool`): compare bfloat16 features of a few rows with float32 ones first.
         head_learnt (`bool`): whether the head knows these very labels before the first stage.
     """
 
+    order: Order
     processor: object
     splits: object
-    folder: Path
-    state: object
-    clock: object
-    say: object
-    resume: bool
-    checked: bool
-    head_learnt: bool = False
+    head_learnt: bool
 
 
 def train_stages(plans, model, ground: Ground) -> tuple[torch.nn.Module, list[dict]]:
@@ -71,17 +61,17 @@ def train_stages(plans, model, ground: Ground) -> tuple[torch.nn.Module, list[di
     told = []
     for number, plan in enumerate(plans):
         if len(plans) > 1:
-            ground.say(f"stage {number + 1} of {len(plans)}: {type(plan.recipe.strategy).__name__}")
+            ground.order.say(f"stage {number + 1} of {len(plans)}: {type(plan.recipe.strategy).__name__}")
             set_seed(plan.args.seed)  # so that what follows does not depend on where a run was resumed
-        before = finished(plan.folder) if ground.resume else None
+        before = finished(plan.folder) if ground.order.resume else None
         if before is None:
             model, outcome = train_stage(plan, model, ground, head_learnt=ground.head_learnt or number > 0)
             if plan is not plans[-1]:
-                finish(plan.folder, model, outcome, ground.state)
+                finish(plan.folder, model, outcome, ground.order.state)
         else:
             outcome = before
             load_finished(plan.folder, model)
-            ground.say("  finished before")
+            ground.order.say("  finished before")
         told.append(outcome)
     return model, told
 
@@ -99,13 +89,13 @@ def train_stage(plan, model, ground: Ground, head_learnt: bool = False) -> tuple
     Raises:
         `Interrupted`: by a signal; the checkpoint is whole.
     """
-    recipe, backbone, splits, state = plan.recipe, plan.recipe.backbone, ground.splits, ground.state
+    recipe, backbone, splits, state = plan.recipe, plan.recipe.backbone, ground.splits, ground.order.state
     model = recipe.strategy.prepare(model, backbone.depths(model))
     depths = backbone.depths(model)  # a strategy may have renamed what it wrapped
     replay = replay_of(model) if plan.frozen else None
     # Beside the checkpoints of all stages: what was encoded for one serves the next.
-    work, collate = ground.folder / folders.CHECKPOINTS / "work", collator(backbone, ground.processor)
-    with ground.clock("tokenise" if backbone.modality == "text" else "load"), state.local_main_process_first():
+    work, collate = ground.order.folder / folders.CHECKPOINTS / "work", collator(backbone, ground.processor)
+    with ground.order.clock("tokenise" if backbone.modality == "text" else "load"), state.local_main_process_first():
         encoded = {
             "train": encode(backbone, ground.processor, splits.train, work, training=not plan.frozen),
             "validation": encode(backbone, ground.processor, splits.validation, work),
@@ -116,7 +106,7 @@ def train_stage(plan, model, ground: Ground, head_learnt: bool = False) -> tuple
         if recorded is not None:
             encoded, trained, collate = recorded.splits, replay, collate_features
         else:
-            ground.say(TOO_LARGE)
+            ground.order.say(TOO_LARGE)
             fit = _descend(recipe, fit)
 
     labels = splits.labels
@@ -127,12 +117,12 @@ def train_stage(plan, model, ground: Ground, head_learnt: bool = False) -> tuple
         plan.args.label_smoothing_factor,
         objective_context(plan, model, depths, ground.processor, splits, work, head_learnt),
     )
-    with ground.clock("train"):
+    with ground.order.clock("train"):
         if fit == "lbfgs":
             told = fit_on_main(
                 state, replay.linear, lambda: _solve(replay.linear, encoded, objective.task, recipe.head)
             )
-            ground.say(fit_line(told))
+            ground.order.say(fit_line(told))
         else:
             told = _descent(plan, trained, depths, encoded, collate, objective, ground)
     computed = recorded.computed if recorded else 0
@@ -145,7 +135,7 @@ def train_stage(plan, model, ground: Ground, head_learnt: bool = False) -> tuple
 
 
 def _record(plan, model, replay, encoded, ground: Ground):
-    with ground.clock("features"):
+    with ground.order.clock("features"):
         recorded = record_splits(
             model,
             replay,
@@ -154,13 +144,13 @@ def _record(plan, model, replay, encoded, ground: Ground):
             encoded,
             ground.splits.contents,
             getattr(torch, plan.dtypes["features"].dtype),
-            ground.state,
-            ground.checked,
+            ground.order.state,
+            ground.order.dtype == "auto",
         )
     if recorded is not None and recorded.dtype != plan.dtypes["features"].dtype:
         reason = f"bfloat16 moves these features to cosine {recorded.cosine:.4f}, below 0.999"
         plan.dtypes["features"] = Choice(recorded.dtype, reason)
-        ground.say(f"note: features: {recorded.dtype}; {reason}")
+        ground.order.say(f"note: features: {recorded.dtype}; {reason}")
     return recorded
 
 
@@ -186,8 +176,8 @@ def _descent(plan, model, depths, encoded, collate, objective, ground: Ground) -
     trainer.remove_callback(PrinterCallback)
     if trainer.groups:
         for line in group_lines(trainer.groups):
-            ground.say(line)
-    last = folders.newest_checkpoint(plan.folder) if ground.resume else None
+            ground.order.say(line)
+    last = folders.newest_checkpoint(plan.folder) if ground.order.resume else None
     try:
         outcome = trainer.train(resume_from_checkpoint=None if last is None else str(last))
     finally:
@@ -196,7 +186,7 @@ def _descent(plan, model, depths, encoded, collate, objective, ground: Ground) -
     if stop.stopped:
         raise Interrupted(
             f"stopped; the checkpoint is in {folders.newest_checkpoint(plan.folder)}. To go on, give the same command "
-            f"with --output_dir {ground.folder} --resume"
+            f"with --output_dir {ground.order.folder} --resume"
         )
     return {
         "fit": "sgd",

@@ -29,7 +29,7 @@ def launch(ranks: int, *words: str, **kwargs) -> subprocess.CompletedProcess:
 def train(ranks: int, name: str, folder: Path, *words: str) -> dict:
     done = launch(ranks, name, "--output_dir", str(folder), "--per_device_train_batch_size", str(8 // ranks), *words)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("The model is in") == 1
+    assert done.stdout.count("  backbone ") == done.stdout.count("The model is in") == 1  # one process speaks
     result = json.loads((folder / "results.json").read_text())
     assert result["environment"]["processes"] == ranks
     return result

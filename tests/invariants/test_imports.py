@@ -186,7 +186,7 @@ def test_the_card_knows_results_alone_and_only_the_run_knows_it():
         assert third_party(found) <= {"huggingface_hub", "jinja2", "matplotlib", "numpy", "yaml"}, module
     users = {module for module, found in OURS.items() if touches(found, f"{PACKAGE}.card")}
     # An average is a result of its own; the others put a table or a paragraph into the text of one.
-    makers, adders = ("runner", "ensemble.publishing"), ("ensemble.interpolation", "ensemble.soups", "seeds")
+    makers, adders = ("single_task", "ensemble.publishing"), ("ensemble.interpolation", "ensemble.soups", "seeds")
     assert users - set(below("card")) == {f"{PACKAGE}.{name}" for name in (*makers, *adders)}
 
 

@@ -1,0 +1,93 @@
+"""From a recipe to all that its training needs: rows, model and plans. Whatever can be wrong is told here."""
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any
+
+from transformers import set_seed
+
+from .assembly import build_model, checkpoint_label_names, origin
+from .data import load_data
+from .metrics import metric_names
+from .order import Order
+from .plan import Plan, arguments_of, plan_stages
+from .recipe import Recipe
+from .recipe_json import recipe_to_dict
+from .results import hub_sources
+from .start import Start, open_start
+
+
+@dataclass
+class Opened:
+    """A recipe, ready to be trained.
+
+    Args:
+        recipe (`Recipe`): with the columns that were found; of a single stage nothing is left on auto.
+        resolved (`dict`): what recipe.json holds.
+        start (`Start`, *optional*): the finished model that goes on.
+        splits (`Splits`): labelled rows.
+        processor: the tokenizer or image processor.
+        model (`nn.Module`): on its device.
+        plans (`list[Plan]`): one for each stage.
+        head_learnt (`bool`): whether the head knows these very labels before training.
+    """
+
+    recipe: Recipe
+    resolved: dict
+    start: Start | None
+    splits: Any
+    processor: Any
+    model: Any
+    plans: list[Plan]
+    head_learnt: bool
+
+    @property
+    def settings(self) -> dict:
+        """All that must be the same when a stopped run goes on."""
+        phases = {f"stage {number}": plan.phases for number, plan in enumerate(self.plans, 1)}
+        return {**self.resolved, "dtypes": phases, "start_from": self.start and self.start.record}
+
+    @property
+    def origin(self) -> tuple[str, str | None, bool]:
+        """The checkpoint that the weights come from, its revision, and whether it is on the Hub."""
+        if self.start is not None:
+            return self.start.record["source"], self.start.record["revision"], self.start.commit is not None
+        backbone = self.recipe.backbone
+        return backbone.checkpoint, backbone.revision, hub_sources(self.resolved)["base_model"] is not None
+
+
+def open_recipe(recipe: Recipe, order: Order) -> Opened:
+    """Load rows and model, and settle every stage.
+
+    Raises:
+        `UserError`: whatever is wrong with the recipe, its rows or its checkpoint.
+    """
+    trust_remote_code = order.trust_remote_code
+    start = None if order.start_from is None else open_start(os.fspath(order.start_from), trust_remote_code)
+    recipe, taken = (recipe, None) if start is None else start.settle(recipe)
+    backbone = recipe.backbone
+    source = backbone if start is None else start.reading(backbone)
+    source.load_config(trust_remote_code)  # a checkpoint that cannot be had is told before the data are read
+    names = start.labels.names if start else checkpoint_label_names(source, recipe.head, trust_remote_code)
+    splits = load_data(recipe.data, label_order=names, progress=order.state.is_main_process)
+    if start is None:
+        taken = origin(source, recipe.head, splits.labels, trust_remote_code)
+    else:
+        splits = start.check_labels(splits)
+    splits = replace(splits, notes=(*splits.notes, *filter(None, [taken])))
+    metrics = metric_names(splits.labels.problem_type, recipe.metrics)  # a wrong name is told now
+    stages = arguments_of(recipe, order.checkpoints, metrics)
+    args = stages[-1].args
+    set_seed(args.seed)
+    processor = source.processor(trust_remote_code)
+    if start is None:
+        model = build_model(source, recipe.head, splits.labels, processor, trust_remote_code)
+    else:
+        model = start.build(recipe)
+    model = model.to(args.device)
+    recipe = replace(recipe, data=replace(recipe.data, **splits.columns))
+    plans = plan_stages(stages, model, backbone.depths(model), order.dtype)
+    if len(plans) == 1:
+        recipe = replace(recipe, backbone=plans[0].recipe.backbone)
+    kept = start is not None or names == splits.labels.names  # a head that knows these very classes
+    return Opened(recipe, recipe_to_dict(recipe), start, splits, processor, model, plans, kept)

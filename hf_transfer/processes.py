@@ -1,0 +1,16 @@
+"""The processes that share a run."""
+
+from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
+
+
+def shared_state(use_cpu: bool = False) -> PartialState:
+    """Return this process's place among those that share a run.
+
+    `PartialState()` without `cpu` takes each of several CPU processes for the only one, until `TrainingArguments` asks
+    again.
+
+    Args:
+        use_cpu (`bool`): what `training.use_cpu` says; `ACCELERATE_USE_CPU`, as the launcher sets it, counts too.
+    """
+    return PartialState(cpu=use_cpu or parse_flag_from_env("ACCELERATE_USE_CPU"))

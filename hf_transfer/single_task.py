@@ -1,0 +1,92 @@
+"""The path of a recipe for one classification or regression task: open, train, save, measure, publish."""
+
+from . import folders
+from .card import draw, inherited_terms, model_card
+from .history import joined
+from .metrics import HEADLINE
+from .opening import Opened, open_recipe
+from .order import Order
+from .predictor import load
+from .recipe import Recipe
+from .report import describe, environment, loading_snippet, measure
+from .results import RunResult, hub_sources
+from .resume import remember
+from .saving import save_model
+from .training import Ground, train_stages
+
+
+def carry_out(recipe: Recipe, order: Order) -> RunResult:
+    """Train, measure and save what `recipe` describes.
+
+    Raises:
+        `UserError`, `Interrupted`: see [`run`].
+    """
+    state = order.state
+    with order.clock("load"):
+        opened = open_recipe(recipe, order)
+        if state.is_main_process:
+            remember(order.checkpoints, opened.settings, order.resume)
+        state.wait_for_everyone()
+    for line in describe(order.name, opened.recipe, opened.splits, opened.plans):
+        order.say(line)
+    ground = Ground(order, opened.processor, opened.splits, opened.head_learnt)
+    model, told = train_stages(opened.plans, opened.model, ground)
+    if state.is_main_process:
+        _finish(opened, model, told, order)
+    state.wait_for_everyone()
+    return RunResult.load(order.folder)
+
+
+def _finish(opened: Opened, model, told: list[dict], order: Order) -> None:
+    """Save the trained model, measure what was saved, and publish it."""
+    clock, say, staging = order.clock, order.say, folders.staging(order.folder)
+    with clock("save"):
+        save_model(model, opened.processor, opened.resolved, staging)
+    with clock("evaluate"):
+        predictor = load(staging, order.trust_remote_code)
+        headline = HEADLINE[opened.splits.labels.problem_type]
+        measured = measure(predictor, opened.splits, opened.recipe.metrics, headline)
+    inherited, remarks = inherited_terms(*opened.origin, *order.terms)
+    for line in remarks:
+        say(f"note: {line}")
+    data = {**inherited, **measured, "notes": [*opened.splits.notes, *remarks], **_told(opened, told, order)}
+    result = RunResult(staging, order.name, opened.resolved, {"recipe": order.name, **data})
+    result.data["pictures"] = draw(result, staging)
+    order.publish(result, model_card(result, loading_snippet(model, opened.recipe)))
+    say(f"\n{result.table()}")
+
+
+def _told(opened: Opened, told: list[dict], order: Order) -> dict:
+    """Return what results.json holds of the recipe, the rows and the training, apart from the scores."""
+    recipe, plans, splits, seconds = opened.recipe, opened.plans, opened.splits, order.clock.seconds()
+    args, computed = plans[-1].args, sum(one["computed"] for one in told)
+    history = joined([one.pop("history", []) for one in told])
+    dtypes = {phase: dtype for one in told for phase, dtype in one["dtypes"].items()}
+    return {
+        "checkpoint": recipe.backbone.checkpoint,
+        "hub_sources": hub_sources(opened.resolved),
+        "revision": recipe.backbone.revision,
+        "start_from": opened.start and opened.start.record,
+        "seed": args.seed,
+        "split_seed": recipe.data.split_seed,
+        "problem_type": splits.labels.problem_type,
+        "labels": list(splits.labels.names),
+        "data": {
+            "train": len(splits.train),
+            "validation": len(splits.validation),
+            "test": len(splits.test),
+            "fingerprint": splits.fingerprint,
+            "dropped": splits.dropped,
+        },
+        "fit": told[-1],
+        "stages": told,
+        "history": history,
+        "timing": seconds,
+        "throughput": {
+            "features_per_s": round(computed / seconds["features_s"], 1) if computed else None,
+            "train_samples_per_s": told[-1].get("samples_per_s"),
+        },
+        "parameters": {"trainable": plans[-1].trainable, "total": plans[-1].total},
+        "environment": environment(args, order.state.num_processes, dtypes),
+        "training": dict(recipe.training),
+    }
