@@ -14,3 +14,14 @@ def shared_state(use_cpu: bool = False) -> PartialState:
         use_cpu (`bool`): what `training.use_cpu` says; `ACCELERATE_USE_CPU`, as the launcher sets it, counts too.
     """
     return PartialState(cpu=use_cpu or parse_flag_from_env("ACCELERATE_USE_CPU"))
+
+
+def part() -> None:
+    """End what the processes of a finished run share.
+
+    One that leaves without a word can tear the connection down under another that is still leaving, and that one then
+    dies of SIGABRT after a success.
+    """
+    state = shared_state()
+    state.wait_for_everyone()
+    state.destroy_process_group()

@@ -135,6 +135,10 @@ def main(words: list[str], command: str = "hf-transfer run", show: bool = False)
         language=language,
         **training,
     )
+    if "LOCAL_RANK" in os.environ:
+        from ..processes import part
+
+        part()
     if target is not None and _leads():
         tell(result.push_to_hub(target, private=own["hub_private_repo"]))
 

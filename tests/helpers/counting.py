@@ -74,10 +74,13 @@ def train_counting(folder, count: int = 101, resume: str | None = None, **change
 def main() -> None:
     import os
 
+    from hf_transfer.processes import part
+
     folder, changes = Path(sys.argv[1]), json.loads(sys.argv[2])
     whole = train_counting(folder, save_strategy="steps", save_steps=7, **changes)
     rest = train_counting(folder, resume=str(folder / "checkpoint-7"), **changes)
     (folder / f"rank{os.environ['RANK']}.json").write_text(json.dumps({"whole": whole, "rest": rest}))
+    part()
 
 
 if __name__ == "__main__":
