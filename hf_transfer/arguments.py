@@ -1,4 +1,4 @@
-"""`TrainingArguments` from three sources: default < backbone's kind < recipe."""
+"""`TrainingArguments` from two sources: our defaults, and the recipe over them."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
@@ -38,12 +38,11 @@ RANGES: dict[str, tuple[float, float]] = {
 FIXED: dict[str, Any] = dict(remove_unused_columns=False, label_names=["labels"], disable_tqdm=True)
 
 
-def build_arguments(checkpoints: Path, modality: str, recipe: Mapping, metrics: Sequence[str], probe: bool = False):
+def build_arguments(checkpoints: Path, recipe: Mapping, metrics: Sequence[str], probe: bool = False):
     """Build `TrainingArguments`.
 
     Args:
         checkpoints (`Path`): where resume state goes.
-        modality (`str`): `"text"` batches rows of like length together.
         recipe (`Mapping`): fields of `TrainingArguments`: the recipe's, with the command line's over them.
         metrics (`Sequence[str]`): what is measured after each epoch; `loss` always is.
         probe (`bool`): a single layer is trained on a frozen backbone; the defaults suit that.
@@ -57,8 +56,6 @@ def build_arguments(checkpoints: Path, modality: str, recipe: Mapping, metrics: 
     from transformers.integrations import get_reporting_integration_callbacks
 
     values = {**DEFAULTS, **(LINEAR_PROBE if probe else {})}
-    if modality == "text":
-        values["train_sampling_strategy"] = "group_by_length"
     if not torch.cuda.is_available():
         values["dataloader_pin_memory"] = False
         values["use_cpu"] = not torch.backends.mps.is_available()  # says that bf16 on a CPU is meant

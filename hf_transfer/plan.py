@@ -46,7 +46,7 @@ def arguments_of(recipe, checkpoints: Path, metrics: Sequence[str]) -> list[Stag
 def _arguments(recipe, folder: Path, metrics: Sequence[str]):
     probe = isinstance(recipe.head, LinearHead) and recipe.strategy.frozen_depth(1) >= 1
     _refuse_two_schedules(recipe)
-    return build_arguments(folder, recipe.backbone.modality, recipe.training, metrics, probe)
+    return build_arguments(folder, recipe.training, metrics, probe)
 
 
 @dataclass

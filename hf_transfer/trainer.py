@@ -12,6 +12,7 @@ from .backbones.checkpoint import quiet
 from .errors import UserError
 from .groups import parameter_groups
 from .joint import Joint
+from .length_chunks import LengthChunks
 from .sampling import ORDERS, GlobalBatches
 from .schedules import slanted_triangular
 from .unfreezing import Unfreezing
@@ -43,6 +44,8 @@ class TransferTrainer(Trainer):
         self.strategy = strategy
         self.depths = self.joint.depths(depths) if self.joint.learns and depths is not None else depths
         self.parts = Parts()
+        # What watches single modules, and a compiled graph, need the batch as it is.
+        self.chunks = None if objective.watches or self.args.torch_compile else LengthChunks(model)
         self.model_accepts_loss_kwargs = False
         self.loss_is_scaled_for_ga = True
         self.find_frozen()
@@ -51,8 +54,10 @@ class TransferTrainer(Trainer):
             self.add_callback(Unfreezing(later, self.find_frozen))
 
     def let_go(self) -> None:
-        """Take off the model what watched it."""
+        """Take off the model what watched it, or stood in for a part of it."""
         self.joint.let_go()
+        if self.chunks is not None:
+            self.chunks.remove()
 
     def find_frozen(self) -> None:
         """Note which modules stand still from now on."""

@@ -151,7 +151,7 @@ def test_texts_of_like_length_share_a_batch(tmp_path, mini_text):
 def test_a_loss_that_is_not_a_number_is_shown(tmp_path, mini_text):
     """By default `Trainer` writes the average of the steps before in its place, so a broken run looks well."""
     settings = dict(max_steps=3, eval_strategy="no", save_strategy="no", logging_strategy="steps", logging_steps=1)
-    trainer = text_trainer(build_arguments(tmp_path, "text", settings, ("accuracy",)), mini_text, 32)
+    trainer = text_trainer(build_arguments(tmp_path, settings, ("accuracy",)), mini_text, 32)
     torch.nn.init.constant_(trainer.model.classifier.bias, float("nan"))
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -77,7 +77,7 @@ def extraction(rows):
 
 
 def fine_tuning(rows):
-    """Steps of full fine-tuning on batches of like length: forward, backward, clipping and AdamW."""
+    """Steps of full fine-tuning as the trainer takes them: forward, backward, clipping and AdamW."""
     import torch
     from torch import nn
 
@@ -85,6 +85,7 @@ def fine_tuning(rows):
     from hf_transfer.assembly import build_model
     from hf_transfer.data import Labels
     from hf_transfer.inputs import collator, encode
+    from hf_transfer.length_chunks import LengthChunks
     from hf_transfer.precision import choose, kind_of
     from hf_transfer.sampling import GlobalBatches
 
@@ -92,6 +93,7 @@ def fine_tuning(rows):
     encoded, collate = encode(backbone, processor, rows), collator(backbone, processor)
     model = build_model(backbone, NativeHead(), Labels("single_label_classification", ("no", "yes")), processor)
     dtype = choose("train", *kind_of(model), torch.device("cpu"), "auto").dtype
+    LengthChunks(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
 
     def step(batch):
@@ -104,7 +106,7 @@ def fine_tuning(rows):
         optimizer.step()
         optimizer.zero_grad()
 
-    plan = GlobalBatches(len(rows), BATCH, order="group_by_length", lengths=encoded["length"][:])
+    plan = GlobalBatches(len(rows), BATCH, )
     batches = [collate(list(encoded.select(numbers))) for numbers in plan]
     facts = {"dtype": dtype, "tokens": real_tokens(backbone, list(rows["text"])), "batches": len(batches)}
     return [lambda batch=batch: step(batch) for batch in batches], facts

@@ -49,7 +49,7 @@ def by_trainer(model, rows, collate, steps: int, bf16: bool) -> dict:
             max_steps=steps, per_device_train_batch_size=BATCH, learning_rate=LEARNING_RATE, eval_strategy="no",
             save_strategy="no", train_sampling_strategy="sequential", bf16=bf16,
         )  # fmt: skip
-        arguments = build_arguments(Path(folder), "text", settings, ("accuracy",))
+        arguments = build_arguments(Path(folder), settings, ("accuracy",))
         start = now()
         trainer = TransferTrainer(
             model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[watch],
@@ -61,9 +61,12 @@ def by_trainer(model, rows, collate, steps: int, bf16: bool) -> dict:
 
 
 def by_hand(model, rows, collate, steps: int, bf16: bool) -> dict:
+    from hf_transfer.length_chunks import LengthChunks
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
     start = now()
     model.to(device).train()
+    LengthChunks(model)  # as the trainer does: what is measured is what it costs beyond the computation
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0, fused=True)
     schedule = get_linear_schedule_with_warmup(optimizer, 0, steps)
     loader = torch.utils.data.DataLoader(rows, batch_size=BATCH, collate_fn=collate)
