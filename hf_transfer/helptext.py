@@ -27,6 +27,7 @@ Transfer-learning recipes for Hugging Face checkpoints.
   average OUT1 OUT2 --output_dir OUT     average the weights of finished runs: WiSE-FT, soups
   push OUT user/name                     upload a finished run to the Hub, in one commit
   export OUT --format onnx               write the model for onnxruntime, and check it there
+  export OUT --task NAME                 write one task of a model of several as a model of its own
   cache list | clear                     recorded features of frozen backbones: what is kept, or remove it
   --version                              print the version
 
@@ -51,12 +52,20 @@ def recipe_help(recipe: Recipe, name: str, command: str, own: Mapping[str, Flag]
     parts += ["", "recipe: --flag value, as it is now"]
     for place, noun in places(recipe).items():
         flags = [flag for flag in dotted.values() if place_of(flag.name, recipe) == place]
+        if isinstance(noun, Recipe):  # of a pipeline; the other fields are listed once, at the end
+            flags = [flag for flag in flags if flag.name.removeprefix(f"{place}.") in noun.training]
         parts += [f" {place}: {type(noun).__name__}", *_lines(flags)]
-    parts += ["", "training (transformers.TrainingArguments): those this recipe sets, then the others"]
-    chosen = [flag for flag in training.values() if flag.name in recipe.training]
+    several = f", for all recipes; --1.FIELD is for the first of {len(recipe.recipes)}" if _is_pipeline(recipe) else ""
+    parts += ["", f"training (transformers.TrainingArguments): those this recipe sets, then the others{several}"]
+    own_training = getattr(recipe, "training", {})
+    chosen = [flag for flag in training.values() if flag.name in own_training]
     parts += _lines(chosen, mark="*")
-    parts += _lines(flag for flag in training.values() if flag.name not in recipe.training)
+    parts += _lines(flag for flag in training.values() if flag.name not in own_training)
     return "\n".join(parts)
+
+
+def _is_pipeline(recipe) -> bool:
+    return hasattr(recipe, "recipes")
 
 
 def command_help(usage: str, text: str, flags: Mapping[str, Flag]) -> str:

@@ -12,6 +12,7 @@ _LOADING = re.compile(r'model="MODEL"(.*?\))(?: *# MODEL: a folder or Hub id)?')
 def named(card: str, repo_id: str) -> str:
     """Return a card whose lines hold the name of its repository, so that a stranger can paste them."""
     card = card.replace("`hf-transfer run hub://user/name`", f"`hf-transfer run hub://{repo_id}`")
+    card = card.replace('folder = "MODEL"  # a folder or Hub id', f'folder = "{repo_id}"')  # of a fused model
     return _LOADING.sub(lambda found: f'model="{repo_id}"{found[1]}', card)
 
 

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from . import folders
+from .adapter import check_pushable
 from .errors import UserError
 from .hub_card import check_card, named
 from .hub_errors import LOG_IN, told_in_one_line
@@ -134,9 +135,10 @@ def pushable(folder: Path) -> list[str]:
             f"{folder / folders.STAGING} exists: a run is at work in {folder}, or was killed while it saved; let it "
             "end, or remove that folder if no run is alive"
         )
+    check_pushable(folder)
     for name in names:
         path = folder / name
-        if Path(name).name != name or not path.is_file():
+        if not folders.is_inside(name) or not path.is_file():
             raise UserError(f"{path} is no file of this folder, though results.json names it; run again (--overwrite)")
         _check_kind(path)
     return names
@@ -150,6 +152,8 @@ def _listed(folder: Path) -> list[str]:
         raise UserError(f"{unfinished}: it holds no results.json") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{unfinished}: results.json cannot be read ({error})") from None
+    if isinstance(content, dict) and "parts" in content:
+        raise UserError(f"{folder} holds the runs of a pipeline; push one of the folders in it")
     names = content.get("files") if isinstance(content, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{unfinished}: its results.json does not say which files belong to it")
@@ -286,5 +290,5 @@ def _message(folder: Path) -> str:
     headline = content.get("headline") or {}
     words = [f"Push {content.get('recipe') or 'a run'}"]
     if isinstance(headline.get("value"), int | float):
-        words.append(f"test {headline['name']} {headline['value']:.4f}")
+        words.append(f"{headline.get('split', 'test')} {headline['name']} {headline['value']:.4f}")
     return ", ".join(words)

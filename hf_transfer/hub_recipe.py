@@ -71,7 +71,15 @@ class HubRecipe:
         needed = []
         if recipe.data.train == NEEDED["data.train"]:
             needed.append(self._data_flags(was["data.train"]))
-        if recipe.backbone.checkpoint == NEEDED["backbone.checkpoint"]:
+        for name, part in getattr(recipe.backbone, "parts", {}).items():
+            place = f"backbone.parts.{name}.checkpoint"
+            if part.checkpoint == f"<set --{place}>":
+                needed.append(f"--{place} NAME (it was {was[place]!r})")
+        for name, task in getattr(recipe.data, "tasks", {}).items():
+            place = f"data.tasks.{name}.train"
+            if task.train == f"<set --{place}>":
+                needed.append(f"--{place} FILE (it was {was[place]!r})")
+        if getattr(recipe.backbone, "checkpoint", None) == NEEDED["backbone.checkpoint"]:
             own = f"--backbone.checkpoint {self.address.repo_id}"
             own += f" --backbone.revision {self.address.revision}" if self.address.revision else ""
             needed.append(

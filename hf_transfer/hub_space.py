@@ -6,9 +6,11 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from .adapter import CONFIG as ADAPTER
 from .errors import UserError
 from .hub_errors import told_in_one_line
 from .hub_push import PushedCommit, check_name, client_of, quiet_client, token_for, visibility
+from .predictor import check_classifier
 from .results import RunResult
 from .scrub import leak
 from .web.examples import Examples
@@ -74,7 +76,18 @@ def prepare_space(
 
     folder = Path(folder)
     result = RunResult.load(folder)
+    check_classifier(folder, result.recipe)
     check_name(repo_id or f"{model_id}-demo")
+    if (folder / ADAPTER).is_file():
+        raise UserError(
+            f"{folder} is an adapter, and the page of a Space loads whole models; train with strategy.merge true, or "
+            "push without --space"
+        )
+    if "parts" in result.recipe["backbone"]:
+        raise UserError(
+            f"{folder} is a fused model, whose two networks no pipeline of transformers feeds, so a Space cannot show "
+            f"it; on this machine `hf-transfer demo {folder}` can where both read texts, or both images"
+        )
     page = page_of(result)
     check(page)
     page["trust_remote_code"] = any(name.endswith(".py") for name in result.data.get("files") or [])

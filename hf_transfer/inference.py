@@ -40,6 +40,8 @@ def predict_logits(model, dataset, collate, description: str | None = None) -> n
 
 def plan_batches(dataset, device: str) -> list[list[int]]:
     """Group the rows of an encoded split for a forward pass without gradients."""
+    if hasattr(dataset, "batches"):
+        return dataset.batches(device)
     if "length" in dataset.column_names:
         return by_length(dataset["length"][:], device)
     if not len(dataset):

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .inputs_fused import FusedCollator, FusedRows
+
 
 def encode(backbone, processor, rows, folder: Path | None = None, training: bool = False):
     """Make a split ready for a model.
@@ -19,8 +21,16 @@ def encode(backbone, processor, rows, folder: Path | None = None, training: bool
         training (`bool`): images are augmented as the backbone says.
 
     Returns:
-        `datasets.Dataset` with model inputs, `label` when there was one, and for texts the `length` of each row.
+        `datasets.Dataset` with model inputs, `label` when there was one, and for texts the `length` of each row; of a
+            fused backbone [`FusedRows`].
     """
+    if hasattr(backbone, "parts"):
+        return FusedRows(
+            {
+                name: encode(part, processor[name], rows.select_columns(_columns_of(part, rows)), folder, training)
+                for name, part in backbone.parts.items()
+            }
+        )
     if backbone.modality == "image":
 
         def transform(batch):
@@ -31,7 +41,7 @@ def encode(backbone, processor, rows, folder: Path | None = None, training: bool
     texts = [name for name in ("text", "text_pair") if name in rows.column_names]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    with _bar_from(20_000, len(rows)):
+    with bar_from(20_000, len(rows)):
         return rows.map(
             lambda batch: backbone.preprocess(batch, processor),
             batched=True,
@@ -43,8 +53,13 @@ def encode(backbone, processor, rows, folder: Path | None = None, training: bool
         )
 
 
+def _columns_of(backbone, rows) -> list[str]:
+    own = ("image", "label") if backbone.modality == "image" else ("text", "text_pair", "label")
+    return [name for name in own if name in rows.column_names]
+
+
 @contextmanager
-def _bar_from(least: int, count: int):
+def bar_from(least: int, count: int):
     """Show `datasets`' progress bar only where it is worth a line."""
     from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
@@ -66,6 +81,8 @@ def _name(backbone, rows) -> str:
 
 def collator(backbone, processor) -> Callable[[list[dict]], dict[str, torch.Tensor]]:
     """Return the function that turns encoded rows into a batch: model inputs and, when rows have them, `labels`."""
+    if hasattr(backbone, "parts"):
+        return FusedCollator({name: collator(part, processor[name]) for name, part in backbone.parts.items()})
     return _ImageCollator() if backbone.modality == "image" else _TextCollator(processor)
 
 

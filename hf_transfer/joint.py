@@ -41,8 +41,9 @@ class Joint(nn.Module):
 
     @property
     def learns(self) -> bool:
-        """Whether the objective has parameters, so that both must be trained as one."""
-        return any(True for _ in self.objective.parameters())
+        """Whether both must be trained as one: the objective has parameters, or reads some that a step's forward pass
+        may not reach (`inside`), which DDP must not take for unused."""
+        return getattr(self.objective, "inside", False) or any(True for _ in self.objective.parameters())
 
     def depths(self, depths: Mapping[str, int]) -> dict[str, int]:
         """Return the depths of all parameters by their names in this module; the objective's count as the head's."""

@@ -49,13 +49,14 @@ NOT_FINITE = "the {} split's features hold values that are not finite (NaN or in
 BLOCK_BYTES = 32 * 2**20
 
 
-def settle_fit(recipe, frozen: bool, named: Collection[str] | None = None) -> str:
+def settle_fit(recipe, frozen: bool, named: Collection[str] | None = None, single: bool = True) -> str:
     """Decide how a recipe's head is fitted.
 
     Args:
         recipe (`Recipe`): `head.fit` asks; `training` holds the command line's fields too.
         frozen (`bool`): whether the strategy freezes the whole backbone, so that its features can be recorded.
         named (`Collection[str]`, *optional*): training fields that were given for this fit; by default all.
+        single (`bool`): whether nothing but the head's layer learns; what else does is not always told by the recipe.
 
     Returns:
         `str`: `"lbfgs"` or `"sgd"`. `"auto"` is lbfgs for a [`LinearHead`] without dropout on recorded pooled
@@ -68,7 +69,7 @@ def settle_fit(recipe, frozen: bool, named: Collection[str] | None = None) -> st
     head = recipe.head
     if not isinstance(head, LinearHead) or head.fit == "sgd":
         return "sgd"
-    reason = _against(recipe, frozen, recipe.training if named is None else named)
+    reason = _against(recipe, frozen, recipe.training if named is None else named, single)
     if reason is None:
         return "lbfgs"
     if head.fit == "lbfgs":
@@ -78,14 +79,25 @@ def settle_fit(recipe, frozen: bool, named: Collection[str] | None = None) -> st
     return "sgd"
 
 
-def _against(recipe, frozen: bool, given: Collection[str]) -> str | None:
+def _against(recipe, frozen: bool, given: Collection[str], single: bool) -> str | None:
     """Say what keeps a linear head from the quasi-Newton fit, and what to do about it; `None` for nothing."""
     if recipe.head.dropout > 0:
         return f"head.dropout is {recipe.head.dropout}, which only gradient descent can apply; set head.dropout to 0"
     if not frozen:
         return f"strategy {type(recipe.strategy).__name__} trains the backbone; use strategy FrozenFeatures"
-    if recipe.backbone.pooling == "attention":
+    parts = getattr(recipe.backbone, "parts", {})
+    if parts and recipe.backbone.fusion == "weighted" and recipe.backbone.alpha is None:
+        return "backbone.alpha is none, which gradient descent learns; set backbone.alpha to a number"
+    for name, part in parts.items():
+        if part.pooling == "attention":
+            return f"backbone.parts.{name}.pooling is 'attention', which is learned; set another one"
+    if parts and not single:
+        return "learned layers bring both parts to one width; set backbone.fusion to concat"
+    if getattr(recipe.backbone, "pooling", None) == "attention":
         return "backbone.pooling is 'attention', which is learned by gradient descent; set another backbone.pooling"
+    method = getattr(getattr(recipe.backbone, "fusion", None), "method", None)
+    if method == "scalar_mix" or (method is not None and not single):
+        return "backbone.fusion is learned by gradient descent; leave backbone.fusion out"
     if recipe.objective != Supervised():
         return f"objective {type(recipe.objective).__name__} asks for gradient descent; use Supervised()"
     named = [name for name in given if name in SGD_FIELDS]
@@ -107,6 +119,7 @@ def fit_linear(
     objective,
     l2: float | None = None,
     resident_bytes: int = 2 * 2**30,
+    widths: Sequence[int] | None = None,
 ) -> dict:
     """Fit a linear layer in place: minimise mean loss + `l2` / 2 * ||W||^2.
 
@@ -114,7 +127,9 @@ def fit_linear(
     deviation or, if that is larger, by the root mean square of all columns' standard deviations. So the penalty does
     not depend on the backbone's scale, columns that vary much are brought to unit variance, and those that hardly vary
     (the units of a ReLU that fire once in a thousand rows, rounding in a constant column) are not blown up to it. The
-    bias is not penalised. The layer gets the weights of the raw features, which give the same logits.
+    bias is not penalised. Features of several backbones side by side are scaled backbone by backbone (`widths`): one
+    whose numbers are small is penalised like the other. The layer gets the weights of the raw features, which give the
+    same logits.
 
     On scaled features scikit-learn's `LogisticRegression(C=1 / (l2 * rows))` has the same solution, and so has
     `Ridge(alpha=l2 * rows / 2)`.
@@ -131,6 +146,7 @@ def fit_linear(
             loss, tried from strong to weak, each fit starting from the one before.
         resident_bytes (`int`): rows that take more than this are read anew, block by block, in every iteration; the
             result is the same to the last bit.
+        widths (`Sequence[int]`, *optional*): how many columns each backbone has; by default all are of one.
 
     Returns:
         `dict`: `fit` (`"lbfgs"`), `l2`, `iterations` (of all fits together), `converged`, `validation_loss` and
@@ -145,7 +161,7 @@ def fit_linear(
     # MPS has no float64, which the sums are kept in; what it would win on so small a problem is little.
     device = torch.device("cpu") if layer.weight.device.type == "mps" else layer.weight.device
     with _exact_float32(device):
-        scale = _measure_scale(train, device)
+        scale = _measure_scale(train, device, widths or [layer.in_features])
         unit, start = _target_scale(objective, train_labels)
         parts = ((train, train_labels), (validation, validation_labels))
         seen, unseen = (_Part(*part, objective, scale, device, resident_bytes) for part in parts)
@@ -257,7 +273,7 @@ class _Scale(NamedTuple):
     divisor: torch.Tensor
 
 
-def _measure_scale(matrix, device) -> _Scale:
+def _measure_scale(matrix, device, widths: Sequence[int]) -> _Scale:
     """Take the columns' means and variances in one pass, with the update of Chan, Golub and LeVeque (1979)."""
     count, mean, squares = 0, 0.0, 0.0
     for start, stop in _spans(matrix):
@@ -270,8 +286,11 @@ def _measure_scale(matrix, device) -> _Scale:
     if not torch.isfinite(squares).all():
         raise UserError(NOT_FINITE.format("train"))
     variance = squares / count
-    usual = float(variance.mean().sqrt()) or 1.0  # no column varies: any divisor will do
-    return _Scale(mean, variance.sqrt().clamp(min=usual))
+    own = [
+        part.mean().sqrt().item() or 1.0 for part in variance.split(list(widths))
+    ]  # none varies: any divisor will do
+    usual = torch.cat([variance.new_full((width,), one) for width, one in zip(widths, own, strict=True)])
+    return _Scale(mean, torch.maximum(variance.sqrt(), usual))
 
 
 def _target_scale(objective, labels) -> tuple[float, float]:

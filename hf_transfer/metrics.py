@@ -26,6 +26,8 @@ SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classifi
 
 # name, greater_is_better: what picks the best epoch and what a result is first judged by
 HEADLINE = {SINGLE: ("accuracy", True), MULTI: ("micro_f1", True), REGRESSION: ("mse", False)}
+# Several tasks in one model: the mean of what each is judged by; see multitask/tasks.py
+HEADLINE["multi_task"] = ("mean_of_tasks", True)
 
 # log_loss is left to those who ask: it is the `loss` that every result holds
 DEFAULT_METRICS = {

@@ -6,6 +6,7 @@ from typing import Any
 
 from transformers import set_seed
 
+from .adapter import check_base
 from .assembly import build_model, checkpoint_label_names, origin
 from .data import load_data
 from .metrics import metric_names
@@ -48,12 +49,16 @@ class Opened:
         return {**self.resolved, "dtypes": phases, "start_from": self.start and self.start.record}
 
     @property
-    def origin(self) -> tuple[str, str | None, bool]:
-        """The checkpoint that the weights come from, its revision, and whether it is on the Hub."""
+    def origins(self) -> list[tuple[str, str | None, bool]]:
+        """The checkpoints that the weights come from, the revision of each, and whether it is on the Hub."""
         if self.start is not None:
-            return self.start.record["source"], self.start.record["revision"], self.start.commit is not None
-        backbone = self.recipe.backbone
-        return backbone.checkpoint, backbone.revision, hub_sources(self.resolved)["base_model"] is not None
+            return [(self.start.record["source"], self.start.record["revision"], self.start.commit is not None)]
+        parts = getattr(self.recipe.backbone, "parts", {"": self.recipe.backbone}).values()
+        return [(part.checkpoint, part.revision, _on_hub(part.checkpoint)) for part in parts]
+
+
+def _on_hub(checkpoint: str) -> bool:
+    return hub_sources({"backbone": {"checkpoint": checkpoint}})["base_model"] is not None
 
 
 def open_recipe(recipe: Recipe, order: Order) -> Opened:
@@ -65,6 +70,7 @@ def open_recipe(recipe: Recipe, order: Order) -> Opened:
     trust_remote_code = order.trust_remote_code
     start = None if order.start_from is None else open_start(os.fspath(order.start_from), trust_remote_code)
     recipe, taken = (recipe, None) if start is None else start.settle(recipe)
+    check_base(recipe, start)
     backbone = recipe.backbone
     source = backbone if start is None else start.reading(backbone)
     source.load_config(trust_remote_code)  # a checkpoint that cannot be had is told before the data are read

@@ -47,7 +47,7 @@ class Order:
         """Complete what lies in the staging folder by `results.json` and the card, and put it into place; for the
         first process."""
         staging = result.output_dir
-        result.data["files"] = sorted({path.name for path in staging.iterdir()} | {"README.md", "results.json"})
+        result.data["files"] = sorted({*folders.files_of(staging), "README.md", "results.json"})
         result.save()
         (staging / "README.md").write_text(card, encoding="utf-8")
         folders.publish(self.folder, self.keep_checkpoints)

@@ -46,7 +46,8 @@ def arguments_of(recipe, checkpoints: Path, metrics: Sequence[str]) -> list[Stag
 def _arguments(recipe, folder: Path, metrics: Sequence[str]):
     probe = isinstance(recipe.head, LinearHead) and recipe.strategy.frozen_depth(1) >= 1
     _refuse_two_schedules(recipe)
-    return build_arguments(folder, recipe.training, metrics, probe)
+    training = {**getattr(recipe.strategy, "training_defaults", {}), **recipe.training}
+    return build_arguments(folder, training, metrics, probe)
 
 
 @dataclass
@@ -59,7 +60,8 @@ class Plan:
         folder (`Path`): where its resume state goes.
         frozen (`bool`): whether the whole backbone stands still, so that its features are recorded once.
         fit (`str`): `"lbfgs"` or `"sgd"`.
-        dtypes (`dict[str, Choice]`): by phase, `"features"` and `"train"`.
+        dtypes (`dict[str, Choice]`): by phase, `"features"` (of a fused backbone `"features of NAME"` for each part)
+            and `"train"`.
         trainable (`int`): parameters that ever move.
         total (`int`): all parameters.
     """
@@ -97,11 +99,12 @@ def _plan(recipe, alone, named, args, folder, model, depths, dtype) -> Plan:
     top = max(depths.values())
     frozen = recipe.strategy.frozen_depth(top - 1) >= top - 1
     recipe.strategy.check(depths)
+    recipe.strategy.check_model(model, depths)
     recipe.objective.check(frozen, model.config.problem_type)
-    fit = settle_fit(recipe, frozen, named)
+    replay = replay_of(model) if frozen else None
+    fit = settle_fit(recipe, frozen, named, replay is not None and replay.linear is not None)
     recipe = replace(recipe, backbone=_settle_augmentation(recipe.backbone, frozen, alone))
     _refuse_for_frozen(args, frozen)
-    replay = replay_of(model) if frozen else None
     dtypes = _choose_dtypes(recipe, model, replay, args.device, fit, dtype)
     if "train" in dtypes and dtypes["train"].dtype == "bfloat16" and not args.bf16:
         args = replace(args, bf16=True)
@@ -119,18 +122,30 @@ def _choose_dtypes(recipe, model, replay, device, fit: str, asked: str) -> dict[
         raise UserError(f"--dtype {asked} and training.{named} both say how to train; give only one of them")
     chosen = {}
     if replay is not None:
-        kind, size = kind_of(model)
-        # An embedding matrix is only looked up: nothing is computed that could be faster.
-        wanted = "float32" if kind == "embeddings" else asked
-        chosen["features"] = choose("features", kind, size, device, wanted)
+        for phase, part in features_phases(model).items():
+            kind, size = kind_of(part)
+            # An embedding matrix is only looked up: nothing is computed that could be faster.
+            wanted = "float32" if kind == "embeddings" else asked
+            chosen[phase] = choose("features", kind, size, device, wanted)
     if named:
         chosen["train"] = Choice({"bf16": "bfloat16", "fp16": "float16"}[named], f"training.{named}")
     elif fit == "sgd":
-        kind, size = kind_of(model if replay is None else replay)
-        chosen["train"] = choose("train", kind, size, device, asked)
+        trained = features_phases(model).values() if replay is None else [replay]
+        kinds = [kind_of(one) for one in trained]
+        found = [choose("train", kind, size, device, asked) for kind, size in kinds]
+        # Autocast is one for the whole model: bfloat16 only where no part loses by it.
+        chosen["train"] = next((one for one in found if one.dtype == "float32"), found[0])
+        kind = kinds[0][0]
         if kind == "pooled" and asked == "auto":
             chosen["train"] = Choice("float32", "a head on recorded vectors trains in seconds either way")
     return chosen
+
+
+def features_phases(model) -> dict[str, Any]:
+    """Return the models whose features are computed, each with the name of that phase: of a fused one its parts."""
+    if model.config.model_type != "transfer_fused":
+        return {"features": model}
+    return {f"features of {name}": part for name, part in model.parts.items()}
 
 
 def _refuse_for_frozen(args, frozen: bool) -> None:
@@ -150,6 +165,8 @@ def _refuse_two_schedules(recipe) -> None:
 
 
 def _settle_augmentation(backbone, frozen: bool, alone: bool):
+    if hasattr(backbone, "parts"):
+        return backbone.with_parts(lambda part: _settle_augmentation(part, frozen, alone))
     if backbone.modality != "image":
         return backbone
     if frozen and not alone:  # what it says is meant for the other stages

@@ -103,7 +103,8 @@ def kind_of(model) -> tuple[str, int]:
     Returns:
         `tuple[str, int]`: kind and size: `"encoder"` and its hidden width; `"embeddings"` (input embeddings alone)
         and their width; `"cnn"`, `"cnn-depthwise"` or `"vit"` and the side of its input in pixels; for a replay module
-        `"lstm"` and hidden units, or `"pooled"` (one linear layer) or `"mlp"` and the width of the vectors it reads.
+        `"lstm"` or `"gru"` and hidden units, `"attention"` and the width of a token state, or `"pooled"` (one linear
+        layer) or `"mlp"` and the width of the vectors it reads.
     """
     if hasattr(model, "keeps"):
         return _kind_of_head(model)
@@ -121,9 +122,11 @@ def kind_of(model) -> tuple[str, int]:
 def _kind_of_head(replay) -> tuple[str, int]:
     from torch import nn
 
-    lstm = next((module for module in replay.modules() if isinstance(module, nn.LSTM)), None)
-    if lstm is not None:
-        return "lstm", lstm.hidden_size
+    for module in replay.modules():
+        if isinstance(module, nn.RNNBase):
+            return type(module).__name__.lower(), module.hidden_size
+        if isinstance(module, nn.MultiheadAttention):
+            return "attention", module.embed_dim
     matrices = [parameter for parameter in getattr(replay, "head", replay).parameters() if parameter.ndim > 1]
     return "pooled" if len(matrices) == 1 else "mlp", matrices[0].shape[1]
 

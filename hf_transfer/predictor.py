@@ -30,38 +30,26 @@ class Predictor:
     Args:
         folder (`Path`): holds `config.json`, weights, tokenizer or image settings, and `recipe.json`.
         trust_remote_code (`bool`): run code that its checkpoint brought; our own never needs it.
+        model (`PreTrainedModel`, *optional*), recipe (`Recipe`, *optional*): of one of several tasks in the folder; by
+            default what the folder holds.
 
     Raises:
         `UserError`: the folder is not a finished run, or weights are missing.
     """
 
-    def __init__(self, folder: Path, trust_remote_code: bool = False):
+    def __init__(self, folder: Path, trust_remote_code: bool = False, model=None, recipe=None):
         import torch
 
         from .inputs import collator
 
         self.folder = folder
-        self.recipe = saved_recipe(folder)
+        self.recipe = saved_recipe(folder) if recipe is None else recipe
         self.backbone = self.recipe.backbone
-        self.model = load_saved_model(folder, self.backbone.modality, trust_remote_code)
+        self.model = load_saved_model(folder, self.backbone.modality, trust_remote_code) if model is None else model
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.labels = saved_labels(self.model.config)
-        self.processor = self._processor(trust_remote_code)
+        self.processor = load_processor(self.backbone, folder, self.model.config, trust_remote_code)
         self.collate = collator(self.backbone, self.processor)
-
-    def _processor(self, trust_remote_code: bool):
-        if self.backbone.modality == "text":
-            from transformers import AutoTokenizer
-
-            try:
-                return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=trust_remote_code)
-            except (OSError, ValueError) as error:
-                reason = str(error).strip().splitlines()[0].rstrip(" :")
-                raise UserError(f"{self.folder}: its tokenizer cannot be loaded: {reason}") from error
-        from transformers import TimmWrapperImageProcessor  # imports timm, which no text model needs
-
-        config = self.model.config
-        return TimmWrapperImageProcessor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)
 
     def logits(self, rows, description: str | None = None):
         """Return logits, a `np.ndarray` of shape `(rows, num_labels)`, for a `datasets.Dataset` of raw rows."""
@@ -72,7 +60,8 @@ class Predictor:
         return predict_logits(self.model, encoded, self.collate, description)
 
     def predict(self, inputs: Sequence) -> list[Prediction]:
-        """Predict texts (`str`, or a pair of them) or images (`PIL.Image` or a file's path), in the order given.
+        """Predict texts (`str`, or a pair of them) or images (`PIL.Image` or a file's path), in the order given; for a
+        model that reads both, pairs of a text and an image.
 
         Raises:
             `UserError`: an input is of another kind, or an image file cannot be read.
@@ -90,14 +79,17 @@ class Predictor:
             raise UserError(f"an image cannot be read: {error}") from error
 
     def _rows(self, inputs: list):
-        from datasets import Dataset, Features, Image
+        from datasets import Dataset, Features, Image, Value
 
+        if self.backbone.modality == "text_image":
+            pairs = (isinstance(item, tuple | list) and len(item) == 2 and isinstance(item[0], str) for item in inputs)
+            if not all(pairs):
+                raise UserError("this model reads a text and an image for each row: predict([(text, image), ...])")
+            texts, images = zip(*inputs, strict=True)
+            features = Features({"text": Value("string"), "image": Image()})
+            return Dataset.from_dict({"text": texts, "image": _existing(images)}, features=features)
         if self.backbone.modality == "image":
-            images = [str(item) if isinstance(item, os.PathLike) else item for item in inputs]
-            for path in images:
-                if isinstance(path, str) and not Path(path).is_file():
-                    raise UserError(f"image {path!r} does not exist")
-            return Dataset.from_dict({"image": images}, features=Features({"image": Image()}))
+            return Dataset.from_dict({"image": _existing(inputs)}, features=Features({"image": Image()}))
         if all(isinstance(item, str) for item in inputs):
             return Dataset.from_dict({"text": inputs})
         if all(isinstance(item, tuple | list) and len(item) == 2 for item in inputs):
@@ -175,7 +167,7 @@ class Predictor:
     def columns(self) -> dict:
         """The column names this model was trained on."""
         data = self.recipe.data
-        names = ("text", "text_pair", "label") if self.backbone.modality == "text" else ("image", "label")
+        names = [name for name in ("text", "text_pair", "image", "label") if hasattr(data, name)]
         return {name: getattr(data, name) for name in names if getattr(data, name) is not None}
 
     def _named(self, overrides: dict) -> dict:
@@ -225,6 +217,40 @@ class Predictor:
         return compute_metrics(logits, labels, self.labels.problem_type, self.recipe.metrics)
 
 
+def _existing(images: Sequence) -> list:
+    """Images as they are, or the paths of files that are there."""
+    found = [str(item) if isinstance(item, os.PathLike) else item for item in images]
+    for path in found:
+        if isinstance(path, str) and not Path(path).is_file():
+            raise UserError(f"image {path!r} does not exist")
+    return found
+
+
+def load_processor(backbone, folder: Path, config, trust_remote_code: bool = False):
+    """Load what prepares a saved model's inputs: its tokenizer, its image processor, or of a fused model a `dict` of
+    those of its parts, which lie in folders of their names.
+
+    Raises:
+        `UserError`: a tokenizer cannot be loaded.
+    """
+    if hasattr(backbone, "parts"):
+        return {
+            name: load_processor(part, folder / name, config.parts[name], trust_remote_code)
+            for name, part in backbone.parts.items()
+        }
+    if backbone.modality == "text":
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0].rstrip(" :")
+            raise UserError(f"{folder}: its tokenizer cannot be loaded: {reason}") from error
+    from transformers import TimmWrapperImageProcessor  # imports timm, which no text model needs
+
+    return TimmWrapperImageProcessor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)
+
+
 def saved_recipe(folder: Path):
     """Read the recipe of a finished run.
 
@@ -243,10 +269,32 @@ def saved_recipe(folder: Path):
         content = json.loads(recipe_file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{recipe_file} is damaged: {error}") from error
+    check_classifier(folder, content)
     data = content.get("data") if isinstance(content, dict) else None
-    for split, value in data.items() if isinstance(data, dict) else ():
-        data[split] = "in memory" if isinstance(value, dict) and "in_memory" in value else value
+    tasks = data.get("tasks") if isinstance(data, dict) else None
+    for one in (data, *(tasks.values() if isinstance(tasks, dict) else ())):
+        for split, value in one.items() if isinstance(one, dict) else ():
+            # each by its own name: two sources of one name would be refused as the same rows
+            one[split] = f"in memory ({split})" if isinstance(value, dict) and "in_memory" in value else value
     return recipe_from_dict(content)
+
+
+def check_classifier(folder: Path, content) -> None:
+    """Refuse what `recipe.json` says is no classifier or regressor.
+
+    Raises:
+        `UserError`: a pretrained backbone, or the runs of a pipeline; the line says what to do.
+    """
+    if not isinstance(content, dict):
+        return
+    if "recipes" in content:
+        raise UserError(f"{folder} holds the runs of a pipeline, each in a folder of its own; name one of those")
+    data = content.get("data")
+    if isinstance(data, dict) and data.get("kind") in ("RawText", "RawImages"):
+        raise UserError(
+            f"{folder} holds a pretrained backbone, which has no classifier; train one on it: hf-transfer run NAME "
+            f"--backbone.checkpoint {folder}"
+        )
 
 
 def saved_labels(config):
@@ -256,28 +304,32 @@ def saved_labels(config):
     return Labels(config.problem_type, tuple(config.id2label[number] for number in range(config.num_labels)), None)
 
 
-def load_saved_model(folder: Path, modality: str, trust_remote_code: bool = False):
+def load_saved_model(folder: Path, modality: str, trust_remote_code: bool = False, tasks: bool = False):
     """Load a saved model in its saved precision, refusing missing or unexpected weights.
 
     Args:
         folder (`Path`): of a finished run.
-        modality (`str`): `"text"` or `"image"`.
+        modality (`str`): `"text"`, `"image"` or `"text_image"`.
         trust_remote_code (`bool`): run code of the folder that is not ours.
+        tasks (`bool`): it is a model of several tasks.
 
     Raises:
         `UserError`: a weight is missing, unexpected or of another shape; the first one is named. Or the model needs
             code that may not be run.
     """
     from safetensors import SafetensorError
-    from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
+    from transformers import AutoModel, AutoModelForImageClassification, AutoModelForSequenceClassification
 
-    from . import hub  # noqa: F401  registers our classes, so no code from the folder is run
+    from . import adapter, hub  # noqa: F401  registers our classes, so no code from the folder is run
     from .backbones.checkpoint import quiet
     from .backbones.trust import check_trust
 
     if trust_remote_code:
         check_trust(str(folder), None)
     auto = AutoModelForImageClassification if modality == "image" else AutoModelForSequenceClassification
+    if (Path(folder) / adapter.CONFIG).is_file():
+        return adapter.load_adapter(folder, auto)
+    auto = AutoModel if tasks else auto
     try:
         with quiet():
             model, info = auto.from_pretrained(folder, output_loading_info=True, trust_remote_code=trust_remote_code)
@@ -296,12 +348,16 @@ def load_saved_model(folder: Path, modality: str, trust_remote_code: bool = Fals
     return model.eval()
 
 
-def load(folder: str | os.PathLike, trust_remote_code: bool = False) -> Predictor:
+def load(folder: str | os.PathLike, trust_remote_code: bool = False):
     """Load a model that [`run`] left in `folder`.
 
     Args:
         folder (`str`): the `output_dir` of a run.
         trust_remote_code (`bool`): run code that the run's checkpoint brought; a head of ours never needs it.
+
+    Returns:
+        [`Predictor`]; of a model of several tasks a mapping of each task's name to its own, with
+        `predict(inputs, task=NAME)`.
 
     Example:
         >>> load("out/").predict(["WINNER! Claim your prize now"])[0].label
@@ -310,4 +366,10 @@ def load(folder: str | os.PathLike, trust_remote_code: bool = False) -> Predicto
     path = Path(folder)
     if not path.is_dir():
         raise UserError(f"{path} is not a folder; give the output_dir of a finished run")
-    return Predictor(path, trust_remote_code)
+    recipe = saved_recipe(path)
+    if not hasattr(recipe.data, "tasks"):
+        return Predictor(path, trust_remote_code)
+    from .multitask.predictors import TaskPredictors
+
+    model = load_saved_model(path, recipe.backbone.modality, trust_remote_code, tasks=True)
+    return TaskPredictors(path, recipe, model, Predictor)

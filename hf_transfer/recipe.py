@@ -8,28 +8,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
-from .data.spec import ImageClassification, TextClassification
+from .backbones.layer_fusion import NATIVE_READS_ONE, LayerFusion
+from .data.mixture import TaskMixture
+from .data.raw import RawImages, RawText
+from .data.spec import ImageClassification, TextClassification, TextImageClassification
 from .errors import UserError
 from .heads import NativeHead
 from .objectives import Supervised, WeightedSum
+from .pretraining.checks import check_pretraining
+from .readonly import ReadOnly
 from .strategies import FullFineTune
 
 NOUNS = ("data", "backbone", "head", "strategy", "objective")
 
 # What tells the nouns apart. A structural test, so that a library user's own head or strategy needs no base class.
 _MARKS = {"data": "train", "backbone": "modality", "head": "reads", "strategy": "prepare", "objective": "build"}
-
-
-class _ReadOnly(dict):
-    """A dict that refuses changes; unlike `MappingProxyType` it can be pickled, deep-copied and written as JSON."""
-
-    def _refuse(self, *args, **kwargs):
-        raise TypeError("a recipe does not change; make another one with dataclasses.replace")
-
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
-
-    def __reduce__(self):
-        return (type(self), (dict(self),))
+_MARKS |= {"transform": "restore"}  # inside a strategy
+_MARKS |= {"fusion": "fuses"}  # of a backbone: a noun inside a noun
 
 
 @dataclass(frozen=True)
@@ -59,9 +54,12 @@ class Recipe:
 
     Args:
         summary (`str`): one line that says what the recipe does.
-        data (`TextClassification` or `ImageClassification`): where the rows come from.
-        backbone (`TextBackbone` or `ImageBackbone`): the pretrained network; reads what `data` holds.
-        head (`NativeHead`, `LinearHead`, `MLPHead` or `LSTMHead`): what is added on top.
+        data (`TextClassification`, `ImageClassification` or `TextImageClassification`; `TaskMixture` of several;
+            `RawText` or `RawImages` to pretrain): where the rows come from.
+        backbone (`TextBackbone`, `ImageBackbone` or `FusedBackbone`): the pretrained network; reads what `data` holds.
+        head (`NativeHead`, `LinearHead`, `MLPHead`, `LSTMHead`, `GRUHead` or `AttentionHead`; `MaskedLMHead` or
+            `ProjectionHead` to pretrain): what is added on top; with a `TaskMixture` one for all tasks, or a mapping
+            of each task to its own.
         strategy (`FullFineTune`, `FrozenFeatures`, ... or `tuple[Stage, ...]`): which parameters move, how fast and
             from when; or several stages of training, one after the other.
         objective (`Supervised` or a sum): what is minimised, as in `Supervised() + 0.1 * L2SP()`.
@@ -85,8 +83,9 @@ class Recipe:
     def __post_init__(self):
         if not isinstance(self.summary, str) or not self.summary.strip():
             raise UserError(f"recipe: summary is {self.summary!r}; allowed: one line of text")
-        for noun in ("data", "backbone", "head"):
+        for noun in ("data", "backbone"):
             _check_noun(noun, getattr(self, noun))
+        object.__setattr__(self, "head", _checked_head(self.head, self.data))
         if isinstance(self.strategy, list | tuple):
             object.__setattr__(self, "strategy", _checked_stages(self.strategy))
         else:
@@ -94,16 +93,78 @@ class Recipe:
         _check_objective(self.objective)
         if self.data_modality != self.backbone.modality:
             raise UserError(
-                f"recipe: {type(self.backbone).__name__} reads {self.backbone.modality}s, "
-                f"but {type(self.data).__name__} holds {self.data_modality}s"
+                f"recipe: {type(self.backbone).__name__} reads {_SAID[self.backbone.modality]}, "
+                f"but {type(self.data).__name__} holds {_SAID[self.data_modality]}"
             )
+        check_pretraining(self)
+        _check_strategies(self)
+        if isinstance(self.head, NativeHead) and isinstance(getattr(self.backbone, "fusion", None), LayerFusion):
+            raise UserError(f"recipe: {NATIVE_READS_ONE}")
+        if hasattr(self.backbone, "check_recipe"):
+            self.backbone.check_recipe(self.head, self._objectives())
         object.__setattr__(self, "metrics", _checked_metrics(self.metrics))
         object.__setattr__(self, "training", _checked_training(self.training))
 
+    def _objectives(self) -> list:
+        """Everything that is minimised, in whichever stage."""
+        stages = self.strategy if isinstance(self.strategy, tuple) else ()
+        sums = [self.objective, *(stage.objective for stage in stages if stage.objective is not None)]
+        return [one for total in sums for one in getattr(total, "objectives", (total,))]
+
     @property
     def data_modality(self) -> str:
-        """`"text"` or `"image"`."""
-        return "image" if isinstance(self.data, ImageClassification) else "text"
+        """`"text"`, `"image"` or `"text_image"`."""
+        if isinstance(self.data, TaskMixture):
+            return self.data.modality
+        return next(name for kind, name in _MODALITIES.items() if isinstance(self.data, kind))
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Recipes one after the other: what one leaves behind is the checkpoint of the next.
+
+    The last recipe is the target. It is run a second time from its own checkpoint, without the recipes before it, so
+    that what they bring is measured and not assumed.
+
+    Args:
+        recipes (`tuple[str | Recipe, ...]`): two or more, each a shipped recipe's name or a recipe.
+        summary (`str`): one line that says what the pipeline does.
+        baseline (`bool`): run the target from its own checkpoint too.
+        transductive (`bool`): let a recipe that pretrains read the inputs (never the labels) of the target's
+            validation and test rows. They are left out otherwise: a model that has read the test texts is measured on
+            texts it knows.
+        names (`tuple[str, ...]`): of the recipes, for folders; by default a shipped recipe's own name, else `recipe`.
+
+    Raises:
+        `UserError`: fewer than two recipes, something else among them, or recipes of different modality.
+    """
+
+    recipes: tuple[Any, ...]
+    summary: str = ""
+    baseline: bool = True
+    transductive: bool = False
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        given = self.recipes if isinstance(self.recipes, list | tuple) else (self.recipes,)
+        if len(given) < 2 or not all(isinstance(one, str | Recipe) for one in given):
+            raise UserError(f"pipeline: recipes is {self.recipes!r}; allowed: two or more recipes, or their names")
+        object.__setattr__(self, "recipes", tuple(given))
+        names = tuple(self.names) or tuple(one if isinstance(one, str) else "recipe" for one in given)
+        if len(names) != len(given):
+            raise UserError(f"pipeline: {len(names)} names for {len(given)} recipes; give one name for each, or none")
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "summary", self.summary or ", then ".join(names))
+        found = {one.backbone.modality for one in given if isinstance(one, Recipe)}
+        if len(found) > 1:
+            raise UserError(
+                "pipeline: a recipe on texts and one on images; the backbone of one cannot start the other"
+            )
+        if isinstance(given[-1], Recipe) and isinstance(given[-1].data, RawText | RawImages):
+            raise UserError("pipeline: the last recipe has no labels; the target, which is measured, comes last")
+        for name in ("baseline", "transductive"):
+            if not isinstance(getattr(self, name), bool):
+                raise UserError(f"pipeline: {name} is {getattr(self, name)!r}; allowed: true or false")
 
 
 def noun_of(thing) -> str | None:
@@ -112,11 +173,19 @@ def noun_of(thing) -> str | None:
     return next((noun for noun, mark in _MARKS.items() if mark in has), None)
 
 
+_MODALITIES = {
+    TextClassification: "text",
+    ImageClassification: "image",
+    TextImageClassification: "text_image",
+    RawText: "text",
+    RawImages: "image",
+}
+_SAID = {"text": "texts", "image": "images", "text_image": "rows with a text and an image"}
 _EXAMPLES = {
-    "data": "TextClassification, ImageClassification",
-    "backbone": "TextBackbone, ImageBackbone",
-    "head": "NativeHead, LinearHead, MLPHead, LSTMHead",
-    "strategy": "FullFineTune, FrozenFeatures, PartialFineTune, GradualUnfreeze, BitFit, LoRA",
+    "data": "TextClassification, ImageClassification, TextImageClassification, TaskMixture, RawText, RawImages",
+    "backbone": "TextBackbone, ImageBackbone, FusedBackbone",
+    "head": "NativeHead, LinearHead, MLPHead, LSTMHead, GRUHead, AttentionHead, MaskedLMHead, ProjectionHead",
+    "strategy": "FullFineTune, FrozenFeatures, PartialFineTune, GradualUnfreeze, BitFit, LoRA, Contrastive",
     "objective": "Supervised, or a sum such as Supervised() + 0.1 * L2SP()",
 }
 
@@ -124,15 +193,29 @@ _EXAMPLES = {
 def _check_noun(noun: str, value, where: str = "recipe") -> None:
     is_value = is_dataclass(value) and not isinstance(value, type)
     # Data is named by class: its modality decides which backbone may read it.
-    fits = (
-        is_value
-        and noun_of(value) == noun
-        and (noun != "data" or isinstance(value, TextClassification | ImageClassification))
-    )
+    kinds = (*_MODALITIES, TaskMixture)
+    fits = is_value and noun_of(value) == noun and (noun != "data" or isinstance(value, kinds))
     if not fits:
         hint = f"; write {value.__name__}(...), a value" if isinstance(value, type) else ""
         stages = ", or a tuple of Stage(...)" if noun == "strategy" and where == "recipe" else ""
         raise UserError(f"{where}: {noun} is {value!r}; allowed: {_EXAMPLES[noun]}{stages}{hint}")
+
+
+def _checked_head(head, data):
+    """One head, or for the tasks of a mixture one each."""
+    if not isinstance(head, Mapping):
+        _check_noun("head", head)
+        return head
+    if not isinstance(data, TaskMixture):
+        raise UserError(f"recipe: head is a mapping, and {type(data).__name__} is one task; give one head")
+    for name in head:
+        if name not in data.tasks:
+            raise UserError(f"recipe: head names {name!r}, which is no task; tasks: {', '.join(data.tasks)}")
+    for name in data.tasks:
+        if name not in head:
+            raise UserError(f"recipe: head has none for the task {name!r}; give each task one, or one head for all")
+        _check_noun("head", head[name])
+    return ReadOnly({name: head[name] for name in data.tasks})
 
 
 def _check_objective(objective, where: str = "recipe") -> None:
@@ -152,6 +235,17 @@ def _checked_stages(stages) -> tuple[Stage, ...]:
     if not stages:
         raise UserError("recipe: strategy is an empty tuple; allowed: one Stage(...) or more")
     return tuple(stages)
+
+
+def _check_strategies(recipe) -> None:
+    """Let a strategy refuse a recipe that it cannot be a stage of."""
+    several = isinstance(recipe.strategy, tuple)
+    for stage in recipe.strategy if several else (Stage(recipe.strategy),):
+        check = getattr(stage.strategy, "check_recipe", None)
+        if check is not None:
+            # A single strategy may be one stage of several, seen as a recipe of its own: `stages_of` looks again.
+            last = stage is recipe.strategy[-1] if several else None
+            check(recipe, last=last, own_objective=stage.objective is not None)
 
 
 def _checked_metrics(metrics) -> tuple[str, ...] | None:
@@ -177,4 +271,4 @@ def _checked_training(training, where: str = "recipe") -> Mapping[str, Any]:
                 f"{where}: training[{name!r}] is {value!r}; allowed: text, finite numbers, true, false, none, "
                 "and lists and dicts of those"
             ) from None
-    return _ReadOnly(copied)
+    return ReadOnly(copied)

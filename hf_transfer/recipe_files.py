@@ -2,14 +2,15 @@
 
 import json
 import warnings
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from .errors import UserError
 from .hub_recipe import fetch, is_address, parse_address
-from .recipe import Recipe
-from .recipe_json import recipe_from_dict
+from .recipe import Pipeline, Recipe
+from .recipe_json import pipeline_from_dict, recipe_from_dict
 
 
 def recipes_folder() -> Path:
@@ -30,8 +31,8 @@ def _shipped() -> dict[str, Path]:
     return dict(sorted((path.relative_to(root).with_suffix("").as_posix(), path) for path in files))
 
 
-def load_recipe(name_or_path: str | Path) -> Recipe:
-    """Load a recipe.
+def load_recipe(name_or_path: str | Path) -> Recipe | Pipeline:
+    """Load a recipe, or a pipeline with its recipes loaded too.
 
     Of a recipe from the Hub only what cannot reach outside is taken (see [`hub_recipe`]); a warning names each value
     that is not. Where that was its data or its checkpoint, the recipe holds a text such as `"<set --data.train>"`, to
@@ -53,9 +54,17 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         return found.recipe
     shipped = _shipped().get(str(name_or_path))
     if shipped is not None:
-        return _load_python(shipped)
+        return _with_recipes(_load_python(shipped))
     path = _recipe_file(name_or_path)
-    return _load_python(path) if path.suffix == ".py" else _load_json(path)
+    return _with_recipes(_load_python(path) if path.suffix == ".py" else _load_json(path))
+
+
+def _with_recipes(recipe: Recipe | Pipeline) -> Recipe | Pipeline:
+    """Put recipes in the place of their names in a pipeline."""
+    if not isinstance(recipe, Pipeline):
+        return recipe
+    loaded = tuple(load_recipe(one) if isinstance(one, str) else one for one in recipe.recipes)
+    return replace(recipe, recipes=loaded)
 
 
 def recipe_name(name_or_path: str | Path) -> str:
@@ -86,7 +95,7 @@ def _recipe_file(name_or_path: str | Path) -> Path:
     return path
 
 
-def _load_python(path: Path) -> Recipe:
+def _load_python(path: Path) -> Recipe | Pipeline:
     # Executed by path and not kept in sys.modules: two files of one name in two folders must not meet.
     spec = spec_from_file_location(f"_hf_transfer_recipe_{path.stem}", path)
     module = module_from_spec(spec)
@@ -95,17 +104,19 @@ def _load_python(path: Path) -> Recipe:
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
     recipe = getattr(module, "RECIPE", None)
-    if not isinstance(recipe, Recipe):
+    if not isinstance(recipe, Recipe | Pipeline):
         found = "nothing of that name" if recipe is None else type(recipe).__name__
         raise UserError(f"{path}: expected RECIPE = Recipe(...), found {found}")
     return recipe
 
 
-def _load_json(path: Path) -> Recipe:
+def _load_json(path: Path) -> Recipe | Pipeline:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from error
+    if isinstance(content, dict) and "recipes" in content:
+        return pipeline_from_dict(content, where=str(path))
     return recipe_from_dict(content, where=str(path))

@@ -10,7 +10,7 @@ from typing import Any
 import hf_transfer
 
 from .errors import UserError
-from .recipe import NOUNS, Recipe, Stage, noun_of
+from .recipe import NOUNS, Pipeline, Recipe, Stage, noun_of
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -25,6 +25,23 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     result["metrics"] = _plain(recipe.metrics)
     result["training"] = _plain(recipe.training)
     return result
+
+
+def pipeline_to_dict(pipeline: Pipeline) -> dict[str, Any]:
+    """Write a pipeline, its recipes in full, as plain JSON values."""
+    own = {f.name: _plain(getattr(pipeline, f.name)) for f in dataclasses.fields(pipeline) if f.name != "recipes"}
+    return {**own, "recipes": [recipe_to_dict(one) for one in pipeline.recipes]}
+
+
+def pipeline_from_dict(content: Mapping[str, Any], where: str = "recipe.json") -> Pipeline:
+    """Rebuild a pipeline from what [`pipeline_to_dict`] wrote; raises as [`recipe_from_dict`]."""
+    _check_keys(where, content, [f.name for f in dataclasses.fields(Pipeline)], required=("recipes",))
+    recipes = content["recipes"] if isinstance(content["recipes"], list) else [content["recipes"]]
+    parts = [
+        one if isinstance(one, str) else recipe_from_dict(one, f"{where}: recipe {number}")
+        for number, one in enumerate(recipes, 1)
+    ]
+    return Pipeline(**{**content, "recipes": tuple(parts), "names": tuple(content.get("names") or ())})
 
 
 def _plain(value):
@@ -61,6 +78,8 @@ def recipe_from_dict(content: Mapping[str, Any], where: str = "recipe.json") -> 
         if noun == "strategy" and isinstance(content.get(noun), list):
             parts = enumerate(content[noun], 1)
             values[noun] = tuple(_noun_from_dict(f"stage.{number}", part, where) for number, part in parts)
+        elif noun == "head" and _holds_nouns(content.get(noun)):
+            values[noun] = {task: _noun_from_dict(f"head.{task}", one, where) for task, one in content[noun].items()}
         elif noun in content:
             values[noun] = _noun_from_dict(noun, content[noun], where)
     return Recipe(**values)
@@ -84,6 +103,9 @@ def _noun_from_dict(noun: str, content, where: str):
         if isinstance(value, Mapping) and "kind" in value:
             values[name] = _noun_from_dict(f"{noun}.{name}", value, where)
             continue
+        if _holds_nouns(value):  # the tasks of a mixture
+            values[name] = {key: _noun_from_dict(f"{noun}.{name}.{key}", one, where) for key, one in value.items()}
+            continue
         if isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
             parts = enumerate(value, 1)
             values[name] = tuple(_noun_from_dict(f"{noun}.{number}", part, where) for number, part in parts)
@@ -91,6 +113,11 @@ def _noun_from_dict(noun: str, content, where: str):
         if not _fits(value, hints[name]):
             raise UserError(f"{where}: {noun}.{name} is {value!r}, which does not fit {kind}")
     return cls(**values)
+
+
+def _holds_nouns(value) -> bool:
+    """Whether a JSON value is a mapping of names to nouns, and no noun itself."""
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(one, Mapping) for one in value.values())
 
 
 def _check_keys(where: str, content: Mapping, allowed, required) -> None:
@@ -109,7 +136,7 @@ def _fits(value, hint) -> bool:
         return any(_fits(value, inner) for inner in typing.get_args(hint))
     if origin is tuple:
         return isinstance(value, list | tuple) and all(_fits(inner, typing.get_args(hint)[0]) for inner in value)
-    if origin is Mapping:
+    if origin is Mapping or hint is dict:
         return isinstance(value, Mapping)
     if hint is Any:  # a noun inside a noun; only `None` is written without a kind
         return value is None

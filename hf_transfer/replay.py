@@ -1,8 +1,9 @@
 """A model cut to its trainable part: the same head, fed with backbone outputs that were computed once.
 
 Each class shares its head's parameters with the full model, so what is learnt here is learnt there. `keeps` names
-what must be recorded: "pooled" `(width,)` or "tokens" `(length, width)` per row; `pools_tokens` says that the pooled
-vector follows from the token states alone, so that a recording of those serves too.
+what must be recorded: "pooled" `(width,)` or "tokens" `(length, width)` per row; `layers`, how many layers are
+recorded apart because their fusion is learnt, if any: `(layers, width)` and `(length, layers, width)` then;
+`pools_tokens` says that the pooled vector follows from the token states alone: then a recording of those serves too.
 """
 
 import copy
@@ -16,20 +17,25 @@ def replay_of(model: nn.Module) -> nn.Module:
     """Return the replay module that fits `model`."""
     if model.config.model_type == "timm_wrapper":
         return ImageReplay(model)
+    if model.config.model_type == "transfer_fused":
+        return FusedReplay(model)
     if model.base_model_prefix == "backbone":
         return TransferReplay(model)
     return TextReplay(model)
 
 
 class TransferReplay(nn.Module):
-    """Our own models: pooling and head, on tokens or on pooled vectors."""
+    """Our own models: fusion of layers, pooling and head, on tokens or on pooled vectors."""
 
     def __init__(self, model):
         super().__init__()
-        self.config, self.head, self.pooling = model.config, model.head, model.pooling
-        learned = model.pooling is not None and any(True for _ in model.pooling.parameters())
-        self.keeps = ("pooled",) if model.head.reads == "pooled" and not learned else ("tokens",)
+        self.config, self.head, self.pooling, self.fusion = model.config, model.head, model.pooling, model.fusion
+        waits = self.pooling is not None and (
+            self.pooling.learned or (self.fusion is not None and not self.pooling.linear)
+        )
+        self.keeps = ("pooled",) if model.head.reads == "pooled" and not waits else ("tokens",)
         self.pools_tokens = self.keeps == ("pooled",) and model.pooling is not None
+        self.layers = None if self.fusion is None else len(self.config.fusion["layers"])
 
     @torch.no_grad()
     def record(self, model, batch: dict) -> dict[str, torch.Tensor]:
@@ -40,24 +46,29 @@ class TransferReplay(nn.Module):
     @property
     def linear(self) -> nn.Linear | None:
         """The layer, when the head is a single one on recorded vectors."""
-        return self.head.out if self.keeps == ("pooled",) and type(self.head).__name__ == "LinearHead" else None
+        alone = self.keeps == ("pooled",) and self.fusion is None and type(self.head).__name__ == "LinearHead"
+        return self.head.out if alone else None
 
     def pool(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Pool token states of any precision in float32."""
-        return self.pooling(tokens.float(), mask)
-
-    def forward(self, tokens=None, mask=None, pooled=None, **kwargs):
+        """Pool token states of any precision in float32, as far as nothing is learnt."""
+        from .hub.fusion_transfer import pool_first
         from .hub.heads_transfer import Features
 
-        if pooled is None and self.pooling is not None:
-            pooled = self.pooling(tokens, mask)
-        return ImageClassifierOutput(logits=self.head(Features(tokens, mask, pooled)))
+        return pool_first(Features(tokens.float(), mask), self.pooling, self.fusion).pooled
+
+    def forward(self, tokens=None, mask=None, pooled=None, **kwargs):
+        from .hub.fusion_transfer import mix_and_pool
+        from .hub.heads_transfer import Features
+
+        features = mix_and_pool(Features(tokens, mask, pooled), self.pooling, self.fusion)
+        return ImageClassifierOutput(logits=self.head(features))
 
 
 class ImageReplay(nn.Module):
     """Stock timm classifier: its last layer on the pooled features."""
 
     keeps = ("pooled",)
+    layers = None
     pools_tokens = False
 
     def __init__(self, model):
@@ -83,6 +94,7 @@ class ImageReplay(nn.Module):
 class TextReplay(nn.Module):
     """Stock text classifier: the model itself with a recording in the place of its encoder."""
 
+    layers = None
     pools_tokens = False
     linear = None
 
@@ -114,3 +126,34 @@ class _Recording(nn.Module):
 
     def forward(self, *args, **kwargs):
         return self.outputs
+
+
+class FusedReplay(nn.Module):
+    """A fused model: the fusion and the head, on what each part's own replay reads."""
+
+    keeps = ("parts",)
+    pools_tokens = False
+
+    def __init__(self, model):
+        super().__init__()
+        self.config, self.fusion, self.head = model.config, model.fusion, model.head
+        self.parts = nn.ModuleDict({name: TransferReplay(part) for name, part in model.parts.items()})
+        self.inputs_of = model.inputs_of
+
+    @property
+    def linear(self) -> nn.Linear | None:
+        """The layer, when the head is a single one and nothing else learns."""
+        learns = any(True for _ in self.fusion.parameters()) or any(True for _ in self.parts.parameters())
+        return self.head.out if type(self.head).__name__ == "LinearHead" and not learns else None
+
+    @torch.no_grad()
+    def fused(self, pooled: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Join recorded vectors of the parts: what a single linear layer is fitted on."""
+        return self.fusion(pooled)
+
+    def forward(self, **recorded):
+        from .hub.heads_transfer import Features
+
+        # A part's head passes its pooled features on, so they are what its replay says.
+        pooled = {name: part(**self.inputs_of(name, recorded)).logits for name, part in self.parts.items()}
+        return ImageClassifierOutput(logits=self.head(Features(pooled=self.fusion(pooled))))

@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from .adapter import holds_updates, snippet
 from .scoring import bootstrap_ci, compute_metrics, confusion, majority_baseline, per_class
+
+FEW_ROWS = 1000  # below, what a seed decides is often more than what a method decides
 
 
 def describe(name: str | None, recipe, splits, plans) -> list[str]:
@@ -12,16 +15,45 @@ def describe(name: str | None, recipe, splits, plans) -> list[str]:
     sizes = ", ".join(f"{len(getattr(splits, split))} {split}" for split in ("train", "validation", "test"))
     return [
         f"{name or 'recipe'}: {recipe.summary}",
-        f"  backbone   {recipe.backbone.checkpoint}",
+        *_backbone_lines(recipe.backbone),
         f"  head       {type(recipe.head).__name__}",
-        *(line for number, plan in enumerate(plans, 1) for line in _stage_lines(plan, number, len(plans))),
+        *(line for number, plan in enumerate(plans, 1) for line in stage_lines(plan, number, len(plans))),
         f"  labels     {labels.problem_type}: {names}",
         f"  rows       {sizes}",
         *(f"  note       {note}" for note in splits.notes),
     ]
 
 
-def _stage_lines(plan, number: int, count: int) -> list[str]:
+def _fusion_line(backbone) -> list[str]:
+    fusion = getattr(backbone, "fusion", None)
+    if not hasattr(fusion, "fuses"):
+        return []
+    layers = "all" if fusion.layers is None else ", ".join(map(str, fusion.layers))
+    return [f"  layers     {layers}; {fusion.method.replace('_', ' ')}"]
+
+
+def _backbone_lines(backbone) -> list[str]:
+    if not hasattr(backbone, "parts"):
+        return [f"  backbone   {backbone.checkpoint}", *_fusion_line(backbone)]
+    first, second = backbone.parts
+    joined = f"{first} and {second} side by side"
+    if backbone.fusion == "weighted":
+        alpha = backbone.alpha
+        joined = f"alpha * {first} + (1 - alpha) * {second}, alpha learned"
+        joined = joined if alpha is None else f"{alpha:g} * {first} + {1 - alpha:g} * {second}"
+    lines = [f"  {name:<9}  {_named(part)}" for name, part in backbone.parts.items()]
+    return [*lines, f"  fusion     {joined}"]
+
+
+def _named(part) -> str:
+    """A part's checkpoint, and what of it is left out: both parts may be one checkpoint."""
+    layer = getattr(part, "layer", None)
+    what = "input embeddings alone" if getattr(part, "embeddings_only", False) else ""
+    what = what or ("" if layer is None else f"cut at layer {layer}")
+    return part.checkpoint + (f" ({what})" if what else "")
+
+
+def stage_lines(plan, number: int, count: int) -> list[str]:
     title = "strategy" if count == 1 else f"stage {number}"
     return [
         f"  {title:<9}  {type(plan.recipe.strategy).__name__}; {plan.trainable:,} of {plan.total:,} parameters train",
@@ -57,12 +89,16 @@ def loading_snippet(model, recipe) -> str:
 
     `MODEL` stands for a folder or a Hub id; a push puts the repository's name there (see `hub_card.named`).
     """
+    if hasattr(recipe.backbone, "parts"):
+        return fused_snippet(recipe.backbone)
     images = recipe.backbone.modality == "image"
     task = "image-classification" if images else "text-classification"
     remote = ", trust_remote_code=True" if model.config.model_type.startswith("transfer_") else ""
     example = '"photo.jpg"' if images else '"a text"'
     if getattr(recipe.data, "text_pair", None) is not None:
         example = '{"text": "a text", "text_pair": "the text beside it"}'
+    if holds_updates(model):
+        return snippet(recipe.backbone.modality, recipe.backbone.checkpoint, _example(recipe))
     # Of several labels per row the best one alone says too little.
     settings = ", top_k=None" if model.config.problem_type == "multi_label_classification" else ""
     settings += "" if images else ", truncation=True"
@@ -71,6 +107,40 @@ def loading_snippet(model, recipe) -> str:
         f'classify = pipeline("{task}", model="MODEL"{remote})  # MODEL: a folder or Hub id\n'
         f"print(classify({example}{settings}))"
     )
+
+
+def _example(recipe) -> str:
+    if recipe.backbone.modality == "image":
+        return 'Image.open("photo.jpg").convert("RGB")'
+    return '"a text", "the text beside it"' if getattr(recipe.data, "text_pair", None) is not None else '"a text"'
+
+
+def fused_snippet(backbone) -> str:
+    """The same for a fused model: no pipeline feeds two networks, so each part's inputs are made by its own processor,
+    which lies in a folder of the part's name."""
+    auto = "AutoModelForImageClassification" if backbone.modality == "image" else "AutoModelForSequenceClassification"
+    kinds = {part.modality for part in backbone.parts.values()}
+    names = [auto]
+    names += ["AutoImageProcessor"] if "image" in kinds else []
+    names += ["AutoTokenizer"] if "text" in kinds else []
+    lines = [
+        *(["from PIL import Image"] if "image" in kinds else []),
+        f"from transformers import {', '.join(sorted(names))}",
+        "",
+        'folder = "MODEL"  # a folder or Hub id',
+        f"model = {auto}.from_pretrained(folder, trust_remote_code=True)",
+        "inputs = {}",
+    ]
+    for name, part in backbone.parts.items():
+        if part.modality == "text":
+            lines.append(f'{name} = AutoTokenizer.from_pretrained(folder, subfolder="{name}")')
+            read = f'{name}("a text", truncation=True, return_tensors="pt")'
+        else:
+            lines.append(f'{name} = AutoImageProcessor.from_pretrained(folder, subfolder="{name}")')
+            read = f'{name}(Image.open("photo.jpg").convert("RGB"), return_tensors="pt")'
+        lines.append(f'inputs |= {{f"{name}_{{key}}": value for key, value in {read}.items()}}')
+    lines += ["probabilities = model(**inputs).logits.softmax(-1)[0]", "print(model.config.id2label, probabilities)"]
+    return "\n".join(lines)
 
 
 def fit_line(fitted: dict) -> str:
@@ -103,17 +173,42 @@ def environment(args, processes: int, dtypes: dict) -> dict:
         "processes": processes,
         "threads": torch.get_num_threads(),
         "dtype": dtypes.get("train", "float32"),
-        "features_dtype": dtypes.get("features"),
+        "features_dtype": " and ".join(
+            dict.fromkeys(dtype for phase, dtype in dtypes.items() if phase.startswith("features"))
+        )
+        or None,
         "machine": platform.machine(),
     }
 
 
-def how_to_use(folder, modality: str) -> str:
-    """Return the lines that say where the model is and how to use it."""
-    new = "new.csv" if modality == "text" else "photos/"
+def how_to_use(folder, modality: str, rows: int) -> str:
+    """Return the lines that say where the model is and how to use it.
+
+    Args:
+        rows (`int`): that it was trained on; of few, how to learn more than a single run can tell.
+    """
+    new = "photos/" if modality == "image" else "new.csv"
+    lines = [
+        f"The model is in {folder}",
+        f"  predict     hf-transfer predict {folder} --input {new} --output predictions.csv",
+        f'  in Python   from hf_transfer import load; load("{folder}").predict([...])',
+        f"  try, share  hf-transfer demo {folder}; hf-transfer push {folder} user/name",
+    ]
+    if rows < FEW_ROWS:
+        lines.append(
+            f"  {rows} labelled rows: one run says little, the seed alone moves it; --seeds 5 gives mean and spread, "
+            "and keeps the best on validation"
+        )
+    return "\n".join(lines)
+
+
+def how_to_use_tasks(folder, modality: str, tasks) -> str:
+    """The same of a model of several tasks."""
+    task, new = next(iter(tasks)), "photos/" if modality == "image" else "new.csv"
     return (
         f"The model is in {folder}\n"
-        f"  predict     hf-transfer predict {folder} --input {new} --output predictions.csv\n"
-        f'  in Python   from hf_transfer import load; load("{folder}").predict([...])\n'
-        f"  try, share  hf-transfer demo {folder}; hf-transfer push {folder} user/name"
+        f"  predict     hf-transfer predict {folder} --task {task} --input {new} --output predictions.csv\n"
+        f'  in Python   from hf_transfer import load; load("{folder}")["{task}"].predict([...])\n'
+        f"  one task    hf-transfer export {folder} --task {task} --output {folder}-{task}\n"
+        f"  share       hf-transfer push {folder} user/name"
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .scrub import is_path, last_name
+from .scrub import backbones, is_path, last_name
 
 # What a metric is called in a table, short enough for 100 columns; other names are shown as they are, with spaces
 TITLES = {
@@ -38,11 +38,13 @@ _BESIDE = {
     "single_label_classification": ("macro_f1", "loss"),
     "multi_label_classification": ("macro_f1", "accuracy", "loss"),
     "regression": ("mae", "pearson", "spearman"),
+    "multi_task": (),
 }
 _BASELINE = {
     "single_label_classification": "majority class",
     "multi_label_classification": "majority labels",
     "regression": "train mean",
+    "multi_task": "mean of baselines",
 }
 _DROPPED = {
     "leaked": "train rows that repeat in validation or test",
@@ -165,7 +167,8 @@ class RunResult:
 
     def metric_columns(self) -> list[str]:
         """Names of the metrics shown beside the headline: the recipe's own, else a few."""
-        wanted = self.recipe.get("metrics") or _BESIDE[self.problem_type]
+        # A result of several tasks names its columns itself: the score of each.
+        wanted = self.data.get("columns") or self.recipe.get("metrics") or _BESIDE.get(self.problem_type, ("loss",))
         known = set().union(*self.metrics.values())
         return [name for name in wanted if name in known and name != self.headline["name"]][:_MAX_COLUMNS]
 
@@ -210,6 +213,11 @@ class RunResult:
         if parameters.get("total"):
             trainable, total = parameters["trainable"], parameters["total"]
             found.append(("parameters", f"{trainable:,} trainable of {total:,} ({trainable / total:.1%})"))
+        learned = self.data.get("learned") or {}
+        if learned.get("layer_weights"):
+            pairs = zip(learned["layers"], learned["layer_weights"], strict=True)
+            shown = ", ".join(f"{layer}: {weight:.3f}" for layer, weight in pairs)
+            found.append(("layer weights", f"{shown}; gamma {learned['gamma']:.3f}"))
         times = [f"{name.removesuffix('_s')} {duration(s)}" for name, s in (self.data.get("timing") or {}).items()]
         if times:
             found.append(("time", ", ".join(times)))
@@ -242,14 +250,23 @@ def hub_sources(recipe: Mapping) -> dict[str, Any]:
     To be called where the run happens: a name that exists there as a file or folder is what was loaded.
 
     Returns:
-        `dict`: `base_model`, a Hub id or None, and `datasets`, a list of Hub ids.
+        `dict`: `base_model`, a Hub id or None (of a fused backbone a list of those that its parts have), and
+            `datasets`, a list of Hub ids.
     """
     data = recipe.get("data") or {}
+    if isinstance(data.get("tasks"), Mapping):
+        each = [hub_sources({**recipe, "data": task})["datasets"] for task in data["tasks"].values()]
+        return {
+            "base_model": _hub_id((recipe.get("backbone") or {}).get("checkpoint")),
+            "datasets": list(dict.fromkeys(one for ids in each for one in ids)),
+        }
     # validation and test are Hub ids of their own only with a slash; otherwise they name a split of train's data set
     others = [data.get(split) for split in ("validation", "test") if "/" in str(data.get(split))]
     ids = [_hub_id(source) for source in (data.get("train"), *others)]
+    backbone = recipe.get("backbone") or {}
+    bases = [_hub_id(part.get("checkpoint")) for part in backbones(backbone).values()]
     return {
-        "base_model": _hub_id((recipe.get("backbone") or {}).get("checkpoint")),
+        "base_model": ([one for one in bases if one] or None) if "parts" in backbone else bases[0],
         "datasets": list(dict.fromkeys(one.partition(":")[0] for one in ids if one)),
     }
 
@@ -286,8 +303,10 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def short_source(source: str) -> str:
-    """A Hub id as it is; of a path, the last name."""
+def short_source(source: str | Mapping[str, str]) -> str:
+    """A Hub id as it is; of a path, the last name; of several all different ones."""
+    if isinstance(source, Mapping):
+        return " and ".join(dict.fromkeys(map(short_source, source.values())))
     return last_name(source) if is_path(source) else source
 
 

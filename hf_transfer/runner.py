@@ -4,21 +4,22 @@ The file is not called run.py: a module of that name would hide the function in 
 """
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from accelerate.utils import broadcast_object_list
 
 from . import folders
+from .data.mixture import TaskMixture
+from .errors import UserError
 from .licenses import settle_terms
 from .order import Order
+from .pretraining.checks import pretrains
 from .processes import shared_state
-from .recipe import Recipe
-from .report import how_to_use
+from .recipe import Pipeline, Recipe
+from .report import how_to_use, how_to_use_tasks
 from .results import RunResult
-from .single_task import carry_out
-from .stages import with_overrides
+from .stages import uses_cpu, with_overrides
 from .threads import use_idle_cores
 from .training import Interrupted
 
@@ -26,7 +27,7 @@ __all__ = ["Interrupted", "run"]
 
 
 def run(
-    recipe: Recipe,
+    recipe: Recipe | Pipeline,
     output_dir: str | os.PathLike | None = None,
     *,
     name: str | None = None,
@@ -44,7 +45,7 @@ def run(
     """Train, measure and save what `recipe` describes.
 
     Args:
-        recipe (`Recipe`): data, backbone, head, strategy, objective.
+        recipe (`Recipe` or `Pipeline`): data, backbone, head, strategy, objective; or several of them.
         output_dir (`str`, *optional*): where the result goes; by default the first free `runs/NAME`.
         name (`str`, *optional*): the recipe's name, for the result and the default folder.
         resume (`bool`): go on from the last checkpoint in `output_dir`.
@@ -71,19 +72,44 @@ def run(
     """
     terms = settle_terms(license, language)  # a wrong id is told before anything is done
     recipe = with_overrides(recipe, overrides)
-    state = shared_state(recipe.training.get("use_cpu", False))
+    state = shared_state(uses_cpu(recipe))
     use_idle_cores(state.num_processes)
     folder = _claim(state, output_dir, name, resume, overwrite)
     say = print if state.is_main_process else (lambda *_, **__: None)
     order = Order(folder, name, resume, keep_checkpoints, trust_remote_code, start_from, dtype, terms, state, say)
     try:
-        result = carry_out(recipe, order)
+        result, farewell_lines = _carry_out(recipe, order)
     finally:
         if state.is_main_process:
-            _tidy(folder)
+            folders.tidy(folder)
     if farewell:
-        say(f"\n{how_to_use(folder, recipe.backbone.modality)}")
+        say(f"\n{farewell_lines}")
     return result
+
+
+def _carry_out(recipe, order: Order, held_out: frozenset[bytes] = frozenset()) -> tuple[RunResult, str]:
+    """Take the path of this kind of recipe; also return what is said in the end."""
+    if order.start_from is not None and (isinstance(recipe, Pipeline) or pretrains(recipe)):
+        raise UserError("--start_from goes on with a classifier; to pretrain a model set --backbone.checkpoint to it")
+    if isinstance(recipe, Pipeline):
+        from .pipelines import path, report
+
+        result = path.carry_out(recipe, order, lambda one, inner, held_out: _carry_out(one, inner, held_out)[0])
+        return result, report.next_step(order.folder, [part["folder"] for part in result.data["parts"]])
+    if pretrains(recipe):
+        from .pretraining import path, report
+
+        return path.carry_out(recipe, order, held_out), report.next_step(order.folder, recipe.backbone.modality)
+    if isinstance(recipe.data, TaskMixture):
+        from .multitask import path
+
+        return path.carry_out(recipe, order), how_to_use_tasks(
+            order.folder, recipe.backbone.modality, recipe.data.tasks
+        )
+    from .single_task import carry_out
+
+    result = carry_out(recipe, order)
+    return result, how_to_use(order.folder, recipe.backbone.modality, result.data["data"]["train"])
 
 
 def _claim(state, output_dir, name, resume, overwrite) -> Path:
@@ -96,11 +122,3 @@ def _claim(state, output_dir, name, resume, overwrite) -> Path:
     if state.num_processes > 1:
         broadcast_object_list(chosen)
     return Path(chosen[0])
-
-
-def _tidy(folder: Path) -> None:
-    """Leave nothing half done behind; a checkpoint to go on from stays."""
-    shutil.rmtree(folder / folders.STAGING, ignore_errors=True)
-    if not folders.resumable(folder):
-        shutil.rmtree(folder / folders.CHECKPOINTS, ignore_errors=True)
-        folders.give_back(folder)

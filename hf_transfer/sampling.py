@@ -66,11 +66,11 @@ class GlobalBatches(Sampler[list[int]]):
         return len(self.sizes)
 
     def __iter__(self) -> Iterator[list[int]]:
-        for batch in self._plan():
+        for batch in self.plan():
             # Every n-th row: of a batch that is sorted by length, each rank gets as many long rows as the next.
             yield batch[self.rank :: self.ranks].tolist()
 
-    def _plan(self) -> Sequence[torch.Tensor]:
+    def plan(self) -> Sequence[torch.Tensor]:
         """Return the rows of each global batch of this epoch."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.rows, generator=generator) if self.shuffled else torch.arange(self.rows)

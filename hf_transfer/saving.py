@@ -4,7 +4,14 @@ import json
 import os
 from pathlib import Path
 
+from .adapter import holds_updates, save_adapter
 from .backbones.checkpoint import quiet
+
+AUTO_CLASSES = {
+    "transfer_text": "AutoModelForSequenceClassification",
+    "transfer_fused": "AutoModelForSequenceClassification",
+    "transfer_multi_task": "AutoModel",
+}
 
 
 def save_model(model, processor, recipe_data: dict, folder: Path) -> None:
@@ -14,17 +21,49 @@ def save_model(model, processor, recipe_data: dict, folder: Path) -> None:
     in `config.json` tells a stranger's Auto classes to use them.
     """
     if model.config.model_type.startswith("transfer_"):
-        kind = "Image" if model.config.model_type == "transfer_image" else "Sequence"
-        type(model).register_for_auto_class(f"AutoModelFor{kind}Classification")
+        auto = (
+            "AutoModelForImageClassification" if reads_images_alone(model) else AUTO_CLASSES[model.config.model_type]
+        )
+        type(model).register_for_auto_class(auto)
         type(model.config).register_for_auto_class()
-    with quiet():
-        model.save_pretrained(folder)
+    if holds_updates(model):
+        save_adapter(model, recipe_data["backbone"], folder)
+    else:
+        with quiet():
+            model.save_pretrained(folder)
     for weights in folder.glob("*.safetensors"):
         # Written through a private temporary file; whoever may read the configuration may read the weights.
         weights.chmod((folder / "config.json").stat().st_mode)
-    if model.main_input_name != "pixel_values":  # timm's image settings are in config.json
+    if isinstance(processor, dict):
+        for name, one in processor.items():
+            save_part(one, model.parts[name], folder / name)
+    elif model.main_input_name != "pixel_values":  # timm's image settings are in config.json
         processor.save_pretrained(folder)
     write_json(folder / "recipe.json", recipe_data)
+
+
+def reads_images_alone(model) -> bool:
+    """Whether a model of ours reads images and no texts: which Auto class it is loaded by."""
+    parts = getattr(model.config, "parts", None)
+    kinds = {part.model_type for part in parts.values()} if parts else {model.config.model_type}
+    return kinds == {"transfer_image"}
+
+
+def save_part(processor, model, folder: Path) -> None:
+    """Write what prepares the inputs of one part of a fused model: a tokenizer's files, or for an image net the
+    settings that `AutoImageProcessor` reads."""
+    folder.mkdir()
+    if model.main_input_name == "pixel_values":
+        config = model.config
+        settings = {
+            "model_type": "timm_wrapper",
+            "image_processor_type": "TimmWrapperImageProcessor",
+            "architecture": config.architecture,
+            "pretrained_cfg": config.pretrained_cfg,
+        }
+        write_json(folder / "config.json", settings)
+    else:
+        processor.save_pretrained(folder)
 
 
 def write_json(path: Path, content: dict) -> None:

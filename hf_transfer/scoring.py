@@ -119,6 +119,15 @@ def bootstrap_ci(
         `UserError`: the metric is not defined for `problem_type`.
         `ValueError`: the metric is undefined on these rows.
     """
+    values = bootstrap_values(logits, labels, problem_type, name, n_resamples, seed)
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def bootstrap_values(
+    logits: np.ndarray, labels: np.ndarray, problem_type: str, name: str, n_resamples: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """Return the metric on each resample, of shape `(n_resamples,)`; see [`bootstrap_ci`]."""
     metric_names(problem_type, [name])
     metric = METRICS[name]()
     logits, labels = _checked(logits, labels, problem_type)
@@ -135,8 +144,7 @@ def bootstrap_ci(
         else:
             below = terms[1][rows].sum()
             values[i] = terms[0][rows].sum() / below if below else 0.0
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    return values
 
 
 def majority_baseline(train_labels: np.ndarray, test_labels: np.ndarray, problem_type: str) -> float:

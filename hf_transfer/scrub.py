@@ -35,7 +35,7 @@ def public_files(folder: Path, names: Sequence[str]) -> dict[str, bytes | Path]:
     files: dict[str, bytes | Path] = {}
     for name in names:
         files[name] = folder / name
-        if name.endswith(".json") and name not in _AS_THEY_ARE:
+        if name.endswith(".json") and Path(name).name not in _AS_THEY_ARE:
             content = _read(folder / name)
             public = _public(content, paths, home, in_text=name in _OURS)
             if public != content:
@@ -47,16 +47,27 @@ def local_paths(recipe: Mapping, results: Mapping) -> list[str]:
     """Every place on a disk that a recipe and its results name, longest first: the sources that did not come from the
     Hub, by `hub_sources` of results.json, and whatever else is an absolute path."""
     hub, data, backbone = results.get("hub_sources") or {}, recipe.get("data") or {}, recipe.get("backbone") or {}
-    from_hub = {hub.get("base_model"), *(hub.get("datasets") or [])}
+    base = hub.get("base_model")
+    from_hub = {*(base if isinstance(base, list) else [base]), *(hub.get("datasets") or [])}
     start = results.get("start_from") or {}
-    sources = [data.get("train"), backbone.get("checkpoint")]
+    tasks = data.get("tasks")
+    each = list(tasks.values()) if isinstance(tasks, Mapping) else [data]  # of several tasks, the data of each
+    sources = [one.get("train") for one in each]
+    sources += [part.get("checkpoint") for part in backbones(backbone).values()]
     sources += [] if start.get("revision") else [start.get("source")]  # what came from the Hub has a commit
     # Without a separator these two name a split of train's data set.
-    sources += [data.get(part) for part in ("validation", "test") if re.search(r"[/\\]", str(data.get(part)))]
+    others = [one.get(part) for one in each for part in ("validation", "test")]
+    sources += [one for one in others if re.search(r"[/\\]", str(one))]
     sources += [one for part in ("strategy", "objective") for one in _teachers(recipe.get(part)) if is_path(one)]
     local = {one for one in sources if isinstance(one, str) and one.partition(":")[0] not in from_hub}
     absolute = {*_absolute_paths(recipe), *_absolute_paths(results)}
     return sorted(local | absolute, key=lambda path: (-len(path), path))
+
+
+def backbones(backbone: Mapping) -> dict[str, Mapping]:
+    """The backbones in that of a recipe, as JSON: the parts of a fused one by name, any other under no name."""
+    parts = backbone.get("parts")
+    return dict(parts) if isinstance(parts, Mapping) else {"": backbone}
 
 
 def _teachers(value: Any) -> Iterator[str]:

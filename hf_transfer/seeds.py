@@ -16,6 +16,7 @@ from .arguments import DEFAULTS
 from .card import markdown
 from .card.paragraph import with_paragraph
 from .errors import UserError
+from .pretraining.checks import pretrains
 from .processes import shared_state
 from .ranking import rank
 from .recipe import Recipe
@@ -61,6 +62,9 @@ def run_seeds(
         `UserError`: as [`run`]; `count` or the seed is out of range.
         `Interrupted`: Ctrl-C; what is done stays.
     """
+    if not hasattr(recipe, "data") or pretrains(recipe):
+        what = "pretraining has no test score that" if hasattr(recipe, "data") else "a pipeline has several models;"
+        raise UserError(f"--seeds keeps the best of several classifiers; {what} it could choose by: leave --seeds out")
     recipe, settings = _settle(recipe, settings)
     seeds = _seeds(recipe, count)
     state, folder = shared_state(recipe.training.get("use_cpu", False)), Path(output_dir)
@@ -152,9 +156,9 @@ def _publish(folder: Path, results: Sequence[RunResult], seeds: range, keep_all:
         )
     place = max(range(len(results)), key=lambda number: rank(results[number].metrics["validation"], kind))
     best, staging = results[place], folders.staging(folder)
-    for path in best.output_dir.iterdir():
-        if path.is_file():
-            shutil.copy2(path, staging)
+    for file in best.data["files"]:
+        (staging / file).parent.mkdir(exist_ok=True)  # parts of a fused model have folders of their own
+        shutil.copy2(best.output_dir / file, staging / file)
     result = RunResult(staging, name, best.recipe, dict(best.data))
     result.data["seeds"] = {
         "kept": seeds[place],

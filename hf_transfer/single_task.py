@@ -1,8 +1,9 @@
 """The path of a recipe for one classification or regression task: open, train, save, measure, publish."""
 
 from . import folders
-from .card import draw, inherited_terms, model_card
+from .card import draw, model_card, shared_terms
 from .history import joined
+from .learned import learned_lines, learned_of
 from .metrics import HEADLINE
 from .opening import Opened, open_recipe
 from .order import Order
@@ -46,10 +47,15 @@ def _finish(opened: Opened, model, told: list[dict], order: Order) -> None:
         predictor = load(staging, order.trust_remote_code)
         headline = HEADLINE[opened.splits.labels.problem_type]
         measured = measure(predictor, opened.splits, opened.recipe.metrics, headline)
-    inherited, remarks = inherited_terms(*opened.origin, *order.terms)
+    inherited, remarks = shared_terms(opened.origins, *order.terms)
     for line in remarks:
         say(f"note: {line}")
     data = {**inherited, **measured, "notes": [*opened.splits.notes, *remarks], **_told(opened, told, order)}
+    learned = learned_of(model)
+    if learned:
+        data["learned"] = learned
+    for line in learned_lines(learned):
+        say(line)
     result = RunResult(staging, order.name, opened.resolved, {"recipe": order.name, **data})
     result.data["pictures"] = draw(result, staging)
     order.publish(result, model_card(result, loading_snippet(model, opened.recipe)))
@@ -63,9 +69,9 @@ def _told(opened: Opened, told: list[dict], order: Order) -> dict:
     history = joined([one.pop("history", []) for one in told])
     dtypes = {phase: dtype for one in told for phase, dtype in one["dtypes"].items()}
     return {
-        "checkpoint": recipe.backbone.checkpoint,
+        "checkpoint": _of_parts(recipe.backbone, "checkpoint"),
         "hub_sources": hub_sources(opened.resolved),
-        "revision": recipe.backbone.revision,
+        "revision": _of_parts(recipe.backbone, "revision"),
         "start_from": opened.start and opened.start.record,
         "seed": args.seed,
         "split_seed": recipe.data.split_seed,
@@ -86,7 +92,13 @@ def _told(opened: Opened, told: list[dict], order: Order) -> dict:
             "features_per_s": round(computed / seconds["features_s"], 1) if computed else None,
             "train_samples_per_s": told[-1].get("samples_per_s"),
         },
-        "parameters": {"trainable": plans[-1].trainable, "total": plans[-1].total},
+        "parameters": {"trainable": max(plan.trainable for plan in plans), "total": plans[-1].total},
         "environment": environment(args, order.state.num_processes, dtypes),
         "training": dict(recipe.training),
     }
+
+
+def _of_parts(backbone, field: str):
+    """A field of a backbone; of a fused one that of each part, by name."""
+    parts = getattr(backbone, "parts", None)
+    return getattr(backbone, field) if parts is None else {name: getattr(part, field) for name, part in parts.items()}

@@ -68,13 +68,13 @@ class _ImageSource(nn.Module):
     def __init__(self, pretrained, model, recipe):
         super().__init__()
         backbone, layer = recipe.backbone, pretrained.timm_model.get_classifier()
-        reads = isinstance(recipe.head, NativeHead | LinearHead) and backbone.layer is None
+        reads = isinstance(recipe.head, NativeHead | LinearHead) and backbone.layer is backbone.fusion is None
         new = last_layer(model)
         same = isinstance(layer, nn.Linear) and isinstance(new, nn.Linear) and layer.in_features == new.in_features
         if not (reads and backbone.pooling == "auto" and same):
             raise UserError(
                 "CoTuning needs a head that reads what the checkpoint's classifier reads: a NativeHead, and no "
-                "backbone.layer or backbone.pooling"
+                "backbone.layer, backbone.fusion or backbone.pooling"
             )
         self.layer = copy.deepcopy(layer).requires_grad_(True)
 

@@ -26,6 +26,9 @@ class OneStage(NamedTuple):
 def stages_of(recipe) -> list[OneStage]:
     """Return each stage: its strategy, its training fields over the recipe's, its objective or the recipe's."""
     if not isinstance(recipe.strategy, tuple):
+        check = getattr(recipe.strategy, "check_recipe", None)
+        if check is not None:
+            check(recipe, last=True, own_objective=False)
         return [OneStage(recipe, frozenset(recipe.training))]
     return [
         OneStage(
@@ -42,7 +45,10 @@ def stages_of(recipe) -> list[OneStage]:
 
 
 def with_overrides(recipe, training: Mapping[str, Any]):
-    """Return the recipe with training fields that win over its own and over those of its stages."""
+    """Return the recipe with training fields that win over its own and over those of its stages; of a pipeline,
+    every recipe."""
+    if hasattr(recipe, "recipes"):
+        return replace(recipe, recipes=tuple(with_overrides(one, training) for one in recipe.recipes))
     if isinstance(recipe.strategy, tuple):
         kept = tuple(
             replace(stage, training={name: v for name, v in stage.training.items() if name not in training})
@@ -50,3 +56,8 @@ def with_overrides(recipe, training: Mapping[str, Any]):
         )
         recipe = replace(recipe, strategy=kept)
     return replace(recipe, training={**recipe.training, **training})
+
+
+def uses_cpu(recipe) -> bool:
+    """Whether `training.use_cpu` is set, in some recipe of a pipeline."""
+    return any(bool(one.training.get("use_cpu", False)) for one in getattr(recipe, "recipes", (recipe,)))

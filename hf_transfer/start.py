@@ -17,7 +17,7 @@ from .stages import stages_of
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 # Fields of a head that say how it is trained, not what it is.
 _FREE = ("dropout", *LinearHead.training_only)
-_OF_BACKBONE = ("layer", "embeddings_only", "add_tokens", "in_chans")
+_OF_BACKBONE = ("layer", "fusion", "embeddings_only", "add_tokens", "in_chans")
 _POOLED = ("transfer_text", "transfer_image", "timm_wrapper")  # a stock text model pools by itself
 
 
@@ -52,6 +52,12 @@ class Start:
         Raises:
             `UserError`: its backbone or head is another one than the model has; the field and both values are named.
         """
+        for backbone in (recipe.backbone, self.made.backbone):
+            if hasattr(backbone, "parts"):
+                raise UserError(
+                    f"--start_from {self.source}: a fused model is not trained further; train one anew from its "
+                    "checkpoints, with more rows"
+                )
         self._check(recipe)
         line = f"start: backbone and head of {run_behind(str(self.folder), None) or 'a finished run'}"
         made, pooling = self.made.backbone, recipe.backbone.pooling
@@ -181,6 +187,11 @@ def open_start(source: str, trust_remote_code: bool = False) -> Start:
             f"pass --backbone.checkpoint {source}"
         )
     made = saved_recipe(folder)
+    if hasattr(made.data, "tasks"):
+        raise UserError(
+            f"--start_from {source}: it has several tasks; export one first (hf-transfer export {source} --task "
+            f"{next(iter(made.data.tasks))} --output DIR) and start from that"
+        )
     model = load_saved_model(folder, made.backbone.modality, trust_remote_code)
     return Start(source, folder, commit, made, model, saved_labels(model.config))
 

@@ -45,6 +45,8 @@ def load_teacher(checkpoint: str, backbone, processor, labels) -> Teacher:
             by another vocabulary or images of another size.
     """
     config = load_config(checkpoint, None)
+    if config.model_type == "transfer_fused":
+        raise UserError(f"teacher {checkpoint!r} is a fused model, whose inputs a single network does not read")
     order = _order(checkpoint, config, labels)
     settle = _settle_pictures if backbone.modality == "image" else _settle_texts
     scale = settle(checkpoint, config, backbone, processor)

@@ -9,6 +9,7 @@ from transformers import Trainer
 from transformers.trainer_utils import seed_worker
 
 from .backbones.checkpoint import quiet
+from .cpu.swap import FastRandomness
 from .errors import UserError
 from .groups import parameter_groups
 from .joint import Joint
@@ -30,12 +31,16 @@ class TransferTrainer(Trainer):
 
     An objective with parameters of its own is trained as one module with the model; see [`Joint`].
 
+    On a CPU, dropout and attention with dropout take less time until [`let_go`]; see [`FastRandomness`].
+
     Args:
         model (`nn.Module`): what is trained.
         objective (`StepLoss`): sums over rows.
         strategy (`Strategy`, *optional*), depths (`Mapping[str, int]`, *optional*): how fast each depth learns, and
             from when; without them everything that requires a gradient learns alike.
     """
+
+    batches = GlobalBatches  # which rows make up each batch
 
     def __init__(self, model, *args, objective, strategy=None, depths=None, **kwargs):
         self.joint = Joint(model, objective)
@@ -48,16 +53,35 @@ class TransferTrainer(Trainer):
         self.chunks = None if objective.watches or self.args.torch_compile else LengthChunks(model)
         self.model_accepts_loss_kwargs = False
         self.loss_is_scaled_for_ga = True
+        self.fast = FastRandomness(self.model) if self.args.device.type == "cpu" else None
         self.find_frozen()
         later = self._later()
         if later:
             self.add_callback(Unfreezing(later, self.find_frozen))
 
+    def train(self, *args, **kwargs):
+        outcome = super().train(*args, **kwargs)
+        self._share_buffers()
+        return outcome
+
+    def evaluate(self, *args, **kwargs):
+        self._share_buffers()
+        return super().evaluate(*args, **kwargs)
+
+    def _share_buffers(self) -> None:
+        """Give every rank the first one's running statistics. DDP does so before each step, and not after the last:
+        the ranks would evaluate, and go on, with statistics of their own."""
+        if self.args.world_size > 1:
+            for buffer in self.model.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
     def let_go(self) -> None:
-        """Take off the model what watched it, or stood in for a part of it."""
+        """Take off the model what watched it, stood in for a part of it, or made it faster."""
         self.joint.let_go()
         if self.chunks is not None:
             self.chunks.remove()
+        if self.fast is not None:
+            self.fast.let_go()
 
     def find_frozen(self) -> None:
         """Note which modules stand still from now on."""
@@ -106,19 +130,9 @@ class TransferTrainer(Trainer):
         args, dataset = self.args, self.train_dataset
         if args.train_sampling_strategy not in ORDERS:  # "batch_rebalance": transformers' own, aware of ranks too
             return super().get_train_dataloader()
-        batches = GlobalBatches(
-            len(dataset),
-            self._train_batch_size,
-            ranks=args.world_size,
-            rank=args.process_index,
-            order=args.train_sampling_strategy,
-            lengths=_lengths(dataset),
-            seed=args.seed if args.data_seed is None else args.data_seed,
-            drop_last=args.dataloader_drop_last,
-        )
         loader = DataLoader(
             dataset,
-            batch_sampler=batches,
+            batch_sampler=self.global_batches(),
             collate_fn=self.data_collator,
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory,
@@ -139,12 +153,30 @@ class TransferTrainer(Trainer):
             non_blocking=self.accelerator.non_blocking,
         )
 
+    def global_batches(self) -> torch.utils.data.Sampler:
+        """Return which rows make up this rank's batches."""
+        args, dataset = self.args, self.train_dataset
+        return self.batches(
+            len(dataset),
+            self._train_batch_size,
+            ranks=args.world_size,
+            rank=args.process_index,
+            order=args.train_sampling_strategy,
+            lengths=lengths_of(dataset),
+            seed=args.seed if args.data_seed is None else args.data_seed,
+            drop_last=args.dataloader_drop_last,
+        )
+
+    def weight_of(self, batch, device) -> torch.Tensor:
+        """Return the summed weight of a micro-batch's rows."""
+        return self.objective.row_weights(batch["labels"].to(device)).sum()
+
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """Collect a step's micro-batches and the summed weight of their rows over all ranks."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         weight = torch.zeros((), device=device)
         for batch in batches:
-            weight = weight + self.objective.row_weights(batch["labels"].to(device)).sum()
+            weight = weight + self.weight_of(batch, device)
         if self.args.world_size > 1:
             weight = self.accelerator.reduce(weight)
         return batches, weight
@@ -227,7 +259,7 @@ class Parts:
         return {f"loss_{name}": total.item() / (step - self.since) for name, total in totals.items()}
 
 
-def _lengths(dataset):
+def lengths_of(dataset):
     """Return the tokens in each row, or `None` where rows have no length of their own: images, pooled vectors."""
     if "length" in getattr(dataset, "column_names", ()):
         return dataset["length"][:]  # the whole column at once: iterating over it is fifty times slower

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 import torch
+from accelerate.state import AcceleratorState
 from transformers import PrinterCallback, set_seed
 
 from . import folders
 from .callbacks import Progress, StopOnSignal
 from .errors import UserError
 from .features.dataset import collate_features
+from .features.fused import record_parts
 from .features.splits import record_splits
 from .groups import group_lines
 from .history import history_of
@@ -23,12 +25,14 @@ from .replay import replay_of
 from .report import fit_line
 from .resume import finish, finished, load_finished
 from .scoring import compute_metrics
+from .strategies import Contrastive
 from .trainer import TransferTrainer
 
 TOO_LARGE = (
     "note: the features are larger than the cache may be (HF_TRANSFER_CACHE_GB) or than half of the free disk; "
     "the frozen backbone runs in every epoch"
 )
+MANY_PAIRS = 20_000  # minutes on a CPU for a small encoder
 
 
 class Interrupted(KeyboardInterrupt):
@@ -52,20 +56,24 @@ class Ground:
     head_learnt: bool
 
 
-def train_stages(plans, model, ground: Ground) -> tuple[torch.nn.Module, list[dict]]:
+def train_stages(plans, model, ground: Ground, train=None) -> tuple[torch.nn.Module, list[dict]]:
     """Train stage after stage, going on behind those that a resumed run has finished.
+
+    Args:
+        train (`Callable`, *optional*): trains one stage; by default [`train_stage`].
 
     Returns:
         The model after the last one, and what [`train_stage`] tells of each.
     """
-    told = []
+    told, train = [], train or train_stage
     for number, plan in enumerate(plans):
         if len(plans) > 1:
             ground.order.say(f"stage {number + 1} of {len(plans)}: {type(plan.recipe.strategy).__name__}")
+            AcceleratorState._reset_state()  # each stage has a precision of its own
             set_seed(plan.args.seed)  # so that what follows does not depend on where a run was resumed
         before = finished(plan.folder) if ground.order.resume else None
         if before is None:
-            model, outcome = train_stage(plan, model, ground, head_learnt=ground.head_learnt or number > 0)
+            model, outcome = train(plan, model, ground, head_learnt=ground.head_learnt or number > 0)
             if plan is not plans[-1]:
                 finish(plan.folder, model, outcome, ground.order.state)
         else:
@@ -95,14 +103,14 @@ def train_stage(plan, model, ground: Ground, head_learnt: bool = False) -> tuple
     replay = replay_of(model) if plan.frozen else None
     # Beside the checkpoints of all stages: what was encoded for one serves the next.
     work, collate = ground.order.folder / folders.CHECKPOINTS / "work", collator(backbone, ground.processor)
-    with ground.order.clock("tokenise" if backbone.modality == "text" else "load"), state.local_main_process_first():
+    with ground.order.clock("load" if backbone.modality == "image" else "tokenise"), state.local_main_process_first():
         encoded = {
             "train": encode(backbone, ground.processor, splits.train, work, training=not plan.frozen),
             "validation": encode(backbone, ground.processor, splits.validation, work),
         }
     trained, recorded, fit = model, None, plan.fit
     if plan.frozen:
-        recorded = _record(plan, model, replay, encoded, ground)
+        recorded = record_features(plan, model, replay, encoded, ground)
         if recorded is not None:
             encoded, trained, collate = recorded.splits, replay, collate_features
         else:
@@ -110,6 +118,10 @@ def train_stage(plan, model, ground: Ground, head_learnt: bool = False) -> tuple
             fit = _descend(recipe, fit)
 
     labels = splits.labels
+    if isinstance(recipe.strategy, Contrastive):
+        with ground.order.clock("train"):
+            told = _contrast(plan, model, encoded["train"], collate, ground)
+        return model, {"strategy": type(recipe.strategy).__name__, **told, "computed": 0, "dtypes": plan.phases}
     objective = build_objective(
         recipe.objective,
         labels.problem_type,
@@ -134,7 +146,10 @@ def train_stage(plan, model, ground: Ground, head_learnt: bool = False) -> tuple
     }
 
 
-def _record(plan, model, replay, encoded, ground: Ground):
+def record_features(plan, model, replay, encoded, ground: Ground):
+    """Record what `replay` reads of every split; `None` where that is larger than the cache may be."""
+    if hasattr(plan.recipe.backbone, "parts"):
+        return _record_parts(plan, model, replay, encoded, ground)
     with ground.order.clock("features"):
         recorded = record_splits(
             model,
@@ -147,17 +162,64 @@ def _record(plan, model, replay, encoded, ground: Ground):
             ground.order.state,
             ground.order.dtype == "auto",
         )
-    if recorded is not None and recorded.dtype != plan.dtypes["features"].dtype:
-        reason = f"bfloat16 moves these features to cosine {recorded.cosine:.4f}, below 0.999"
-        plan.dtypes["features"] = Choice(recorded.dtype, reason)
-        ground.order.say(f"note: features: {recorded.dtype}; {reason}")
+    if recorded is not None:
+        _note_dtype(plan, "features", recorded, ground)
     return recorded
 
 
+def _contrast(plan, model, rows, collate, ground: Ground) -> dict:
+    """Train the encoder of `model` on pairs of rows."""
+    from .contrast import ContrastiveTrainer  # needs an extra
+
+    if ground.splits.labels.problem_type != "single_label_classification":
+        raise UserError(
+            f"strategy Contrastive needs one class per row, and the task is {ground.splits.labels.problem_type}; "
+            "use FrozenFeatures or FullFineTune"
+        )
+    stop = StopOnSignal()
+    trainer = ContrastiveTrainer(plan, model, rows, collate, [Progress(()), stop])
+    pairs, each = len(trainer.train_dataset), plan.recipe.strategy.pairs_per_row
+    ground.order.say(f"  {pairs:,} pairs of {len(rows):,} rows: {each} of its own class and {each} of others for each")
+    if pairs > MANY_PAIRS:
+        ground.order.say("  note: so many take long; --data.train_per_class 64 takes fewer rows")
+    return {"fit": "contrastive", "pairs": pairs, **_to_the_end(trainer, stop, plan, ground)}
+
+
+def _record_parts(plan, model, replay, encoded, ground: Ground):
+    """The same for a fused backbone, part by part."""
+    backbone, contents, order = plan.recipe.backbone, ground.splits.contents, ground.order
+    dtypes = {name: getattr(torch, plan.dtypes[f"features of {name}"].dtype) for name in backbone.parts}
+    with order.clock("features"):
+        recorded = record_parts(
+            model,
+            replay,
+            backbone,
+            ground.processor,
+            encoded,
+            contents,
+            dtypes,
+            order.state,
+            order.dtype == "auto",
+        )
+    for name, one in recorded.parts.items() if recorded else ():
+        _note_dtype(plan, f"features of {name}", one, ground)
+    return recorded
+
+
+def _note_dtype(plan, phase: str, recorded, ground: Ground) -> None:
+    """Say where features were computed in another precision than planned."""
+    if recorded.dtype != plan.dtypes[phase].dtype:
+        reason = f"bfloat16 moves these features to cosine {recorded.cosine:.4f}, below 0.999"
+        plan.dtypes[phase] = Choice(recorded.dtype, reason)
+        ground.order.say(f"note: {phase}: {recorded.dtype}; {reason}")
+
+
 def _descent(plan, model, depths, encoded, collate, objective, ground: Ground) -> dict:
-    """Train `model` by gradient descent, from its last checkpoint when resumed."""
-    labels, stop = ground.splits.labels, StopOnSignal()
+    """Train `model` by gradient descent."""
+    labels = ground.splits.labels
     whole = not plan.frozen
+    # A stage before may have trained in another precision, and Accelerate keeps the first for the whole process.
+    AcceleratorState._reset_state()
     trainer = TransferTrainer(
         model=model,
         args=plan.args,
@@ -167,16 +229,34 @@ def _descent(plan, model, depths, encoded, collate, objective, ground: Ground) -
         compute_metrics=lambda output: compute_metrics(
             output.predictions, output.label_ids, labels.problem_type, plan.recipe.metrics
         ),
-        callbacks=[Progress((HEADLINE[labels.problem_type][0], "macro_f1", "loss")), stop],
+        callbacks=[Progress((HEADLINE[labels.problem_type][0], "macro_f1", "loss"))],
         objective=objective,
         # On recorded features there is only the head, under other names.
         strategy=plan.recipe.strategy if whole else None,
         depths=depths if whole else None,
     )
-    trainer.remove_callback(PrinterCallback)
+    return descend(trainer, plan, ground)
+
+
+def descend(trainer: TransferTrainer, plan, ground: Ground) -> dict:
+    """Run gradient descent, from the last checkpoint when resumed, and return what is to be told of it.
+
+    Raises:
+        `Interrupted`: by a signal; the checkpoint is whole.
+    """
+    stop = StopOnSignal()
+    trainer.add_callback(stop)
     if trainer.groups:
         for line in group_lines(trainer.groups):
             ground.order.say(line)
+    told = _to_the_end(trainer, stop, plan, ground)
+    best = trainer.state.best_global_step if plan.args.load_best_model_at_end else None
+    return {"fit": "sgd", **told, "best_step": best}
+
+
+def _to_the_end(trainer, stop: StopOnSignal, plan, ground: Ground) -> dict:
+    """Let a trainer do its work, from its last checkpoint when resumed, and return its figures."""
+    trainer.remove_callback(PrinterCallback)
     last = folders.newest_checkpoint(plan.folder) if ground.order.resume else None
     try:
         outcome = trainer.train(resume_from_checkpoint=None if last is None else str(last))
@@ -189,9 +269,7 @@ def _descent(plan, model, depths, encoded, collate, objective, ground: Ground) -
             f"with --output_dir {ground.order.folder} --resume"
         )
     return {
-        "fit": "sgd",
         "samples_per_s": round(outcome.metrics["train_samples_per_second"], 1),
-        "best_step": trainer.state.best_global_step if plan.args.load_best_model_at_end else None,
         "history": history_of(trainer.state.log_history),
     }
 
@@ -200,7 +278,9 @@ def _solve(layer, splits, objective, head) -> dict:
     """Fit a linear head on recorded vectors by L-BFGS."""
     train, validation = splits["train"], splits["validation"]
     vectors, held_out = train.arrays["pooled"], validation.arrays["pooled"]
-    return fit_linear(layer, vectors, train.labels, held_out, validation.labels, objective, head.l2)
+    return fit_linear(
+        layer, vectors, train.labels, held_out, validation.labels, objective, head.l2, widths=train.widths
+    )
 
 
 def _descend(recipe, fit: str) -> str:

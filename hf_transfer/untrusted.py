@@ -99,6 +99,11 @@ def take(content: Any, where: str) -> tuple[Any, tuple[Ignored, ...]]:
     for noun in NOUNS:
         if isinstance(kept.get(noun), Mapping):
             kept[noun] = _without_settings(f"{noun}.", kept[noun], ignored)
+    if isinstance(kept.get("head"), Mapping) and "kind" not in kept["head"]:  # one for each task of a mixture
+        kept["head"] = {
+            name: _without_settings(f"head.{name}.", one, ignored) if isinstance(one, Mapping) else one
+            for name, one in kept["head"].items()
+        }
     if isinstance(kept.get("strategy"), list):
         kept["strategy"] = [_stage(f"stage.{n}", one, ignored, where) for n, one in enumerate(kept["strategy"], 1)]
     if "objective" in kept:
@@ -106,9 +111,9 @@ def take(content: Any, where: str) -> tuple[Any, tuple[Ignored, ...]]:
     if isinstance(kept.get("summary"), str):
         kept["summary"] = " ".join(kept["summary"].split())  # a line feed in it could pass for a line of ours
     if isinstance(kept.get("data"), Mapping):
-        kept["data"] = _sources(kept["data"], ignored)
+        kept["data"] = _data(kept["data"], ignored)
     if isinstance(kept.get("backbone"), Mapping):
-        kept["backbone"] = _checkpoint(kept["backbone"], ignored, where)
+        kept["backbone"] = _backbone(kept["backbone"], ignored, where)
     if isinstance(kept.get("training"), Mapping):
         kept["training"] = _training(kept["training"], ignored, where)
     return kept, tuple(ignored)
@@ -156,7 +161,21 @@ def _flag(name: str) -> str | None:
     return f"--{name}" if name in training_fields() and refusal(name) is None else None
 
 
-def _sources(data: Mapping, ignored: list[Ignored]) -> dict:
+def _data(data: Mapping, ignored: list[Ignored]) -> dict:
+    """What `take` does with the data: of several tasks, with those of each."""
+    tasks = data.get("tasks")
+    if not isinstance(tasks, Mapping):
+        return _sources(data, ignored)
+    kept = {}
+    for name, task in tasks.items():
+        place = f"data.tasks.{name}"
+        if isinstance(task, Mapping):
+            task = _sources(_without_settings(f"{place}.", task, ignored), ignored, place)
+        kept[name] = task
+    return {**data, "tasks": kept}
+
+
+def _sources(data: Mapping, ignored: list[Ignored], place: str = "data") -> dict:
     """Leave out rows that are a place on a disk, or were in the author's memory."""
     kept, from_hub = dict(data), _from_hub(data.get("train"))
     for part in ("train", "validation", "test"):
@@ -165,21 +184,33 @@ def _sources(data: Mapping, ignored: list[Ignored]) -> dict:
             continue  # a fraction, or nothing; other types are refused with the rest
         named = _from_hub(value) if part == "train" else _from_hub(value, owner=True) or from_hub and _is_split(value)
         if not named:
-            ignored.append(Ignored(f"data.{part}", value, f"--data.{part} FILE"))
-            kept[part] = NEEDED["data.train"] if part == "train" else None
+            ignored.append(Ignored(f"{place}.{part}", value, f"--{place}.{part} FILE"))
+            kept[part] = f"<set --{place}.train>" if part == "train" else None
     return kept
 
 
-def _checkpoint(backbone: Mapping, ignored: list[Ignored], where: str) -> dict:
+def _backbone(backbone: Mapping, ignored: list[Ignored], where: str) -> dict:
+    """The checkpoint of a backbone, or of each part of a fused one."""
+    if not isinstance(backbone.get("parts"), Mapping):
+        return _checkpoint(backbone, ignored, where)
+    parts = {}
+    for name, part in backbone["parts"].items():
+        place = f"backbone.parts.{name}"
+        own = _without_settings(f"{place}.", part, ignored) if isinstance(part, Mapping) else part
+        parts[name] = _checkpoint(own, ignored, where, place) if isinstance(own, Mapping) else own
+    return {**backbone, "parts": parts}
+
+
+def _checkpoint(backbone: Mapping, ignored: list[Ignored], where: str, place: str = "backbone") -> dict:
     kept = dict(backbone)
     checkpoint, revision = backbone.get("checkpoint"), backbone.get("revision")
     if isinstance(checkpoint, str) and not _from_hub(checkpoint):
-        ignored.append(Ignored("backbone.checkpoint", checkpoint, "--backbone.checkpoint NAME"))
-        kept["checkpoint"] = NEEDED["backbone.checkpoint"]
+        ignored.append(Ignored(f"{place}.checkpoint", checkpoint, f"--{place}.checkpoint NAME"))
+        kept["checkpoint"] = f"<set --{place}.checkpoint>"
         if kept.pop("revision", None) is not None:
-            ignored.append(Ignored("backbone.revision", revision, "--backbone.revision COMMIT"))
+            ignored.append(Ignored(f"{place}.revision", revision, f"--{place}.revision COMMIT"))
     elif revision is not None and not valid_revision(revision):
-        raise UserError(f"{where}: backbone.revision is {revision!r}; allowed: a branch, tag or commit")
+        raise UserError(f"{where}: {place}.revision is {revision!r}; allowed: a branch, tag or commit")
     return kept
 
 

@@ -23,9 +23,7 @@ def test_warmup_steps_take_a_ratio(tmp_path):
 def test_the_best_epoch_is_judged_the_right_way_round(tmp_path):
     by_accuracy = build_arguments(tmp_path, {"metric_for_best_model": "accuracy"}, ("accuracy",))
     assert by_accuracy.greater_is_better is True
-    assert (
-        build_arguments(tmp_path, {"metric_for_best_model": "eval_mse"}, ("mse",)).greater_is_better is False
-    )
+    assert build_arguments(tmp_path, {"metric_for_best_model": "eval_mse"}, ("mse",)).greater_is_better is False
     assert build_arguments(tmp_path, {}, ()).greater_is_better is False
 
 

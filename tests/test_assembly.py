@@ -50,7 +50,7 @@ def test_layer_cuts_the_encoder_and_equals_its_hidden_state(mini_text):
     whole = AutoModel.from_pretrained(mini_text).eval()
     with torch.no_grad():
         expected = whole(**batch, output_hidden_states=True).hidden_states[1]
-        assert torch.equal(model.encode(**batch).tokens, expected)
+        assert torch.equal(model.read(**batch).tokens, expected)
 
 
 def test_image_layer_reads_an_earlier_stage(tmp_path):

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import hf_transfer
-from hf_transfer import UserError, cli
+from hf_transfer import Pipeline, UserError, cli
+from hf_transfer.places import places
 from hf_transfer.recipe_files import list_recipes, load_recipe
-from hf_transfer.recipe_json import recipe_from_dict, recipe_to_dict
+from hf_transfer.recipe_json import pipeline_to_dict, recipe_from_dict, recipe_to_dict
 
 ROOT = Path(hf_transfer.__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "run_recipe.py"
@@ -81,8 +82,13 @@ def test_help_shows_every_recipes_knobs_with_its_values(capsys, name):
     assert code == 0 and err == ""
     assert f"usage: hf-transfer run {name} [flags]\n\n{recipe.summary}\n" in out
     lines = [" ".join(line.split()) for line in out.splitlines()]
-    assert any(line.startswith(f"--backbone.checkpoint {recipe.backbone.checkpoint}") for line in lines)
-    assert any(line.startswith(f"--data.train {recipe.data.train} ") for line in lines)
+    for place, noun in places(recipe).items():
+        for field in ("checkpoint", "train"):
+            if isinstance(getattr(noun, field, None), str):
+                assert any(line.startswith(f"--{place}.{field} {getattr(noun, field)}") for line in lines), place
+    assert max(map(len, out.splitlines())) <= 140
+    if isinstance(recipe, Pipeline):  # training fields are those of its recipes
+        return
     # What the recipe sets is marked and has its value; what the run sets for every recipe is shown as it will be.
     for field in recipe.training:
         assert any(line.startswith(f"*--{field} ") for line in lines), field
@@ -92,7 +98,6 @@ def test_help_shows_every_recipes_knobs_with_its_values(capsys, name):
         assert any(line.startswith("--head.fit auto ") for line in lines)
     assert any(line.startswith("--eval_strategy epoch ") for line in lines)
     assert out.count("--push_to_hub") == 1 and "--hub_token" not in out  # ours, not Trainer's
-    assert max(map(len, out.splitlines())) <= 140
 
 
 def test_help_differs_with_the_recipe(capsys):
@@ -137,7 +142,9 @@ def test_show_prints_json_that_run_takes(capsys, tmp_path):
 
 def test_show_of_a_recipe_as_it_is(capsys):
     for name in list_recipes():
-        assert json.loads(call(capsys, "show", name)[1]) == recipe_to_dict(load_recipe(name))
+        recipe = load_recipe(name)
+        expected = pipeline_to_dict(recipe) if isinstance(recipe, Pipeline) else recipe_to_dict(recipe)
+        assert json.loads(call(capsys, "show", name)[1]) == expected
 
 
 FRESH = f"""

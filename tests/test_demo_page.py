@@ -336,7 +336,7 @@ def test_without_gradio_the_line_says_what_to_install(texts, capsys, monkeypatch
 
 
 def test_a_folder_that_is_no_run(tmp_path, capsys):
-    assert "is not a finished run" in refused(capsys, "demo", tmp_path)
+    assert "is not the output folder of a finished run" in refused(capsys, "demo", tmp_path)
     assert "name the output folder of a run first" in refused(capsys, "demo")
 
 

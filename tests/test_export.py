@@ -1,6 +1,6 @@
 """`hf-transfer export`: the file says what the model says at other batch sizes and lengths, and runs by its own lines.
 
-Mini models; the embedded demo checkpoints and the full matrix of heads, poolings and architectures under `slow`.
+Mini models; the embedded demo checkpoints and the matrix of heads, poolings and architectures: test_export_matrix.py.
 """
 
 import contextlib
@@ -13,82 +13,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mini import make_texts, mini_image_checkpoint, mini_text_checkpoint, write_csv
+from exporting import LONG, TEXTS, command, compare_with_rows_alone, execute, settled, train_images, train_texts
+from mini import mini_image_checkpoint, mini_text_checkpoint, write_csv
 from PIL import Image
 
 from hf_transfer import (
-    FrozenFeatures,
-    FullFineTune,
-    ImageBackbone,
-    ImageClassification,
     LinearHead,
     LSTMHead,
-    MLPHead,
-    NativeHead,
-    Recipe,
-    TextBackbone,
-    TextClassification,
     UserError,
     cli,
     load,
-    run,
 )
-from hf_transfer.export import export_onnx
 
 ROOT = Path(__file__).resolve().parents[1]
-LONG = " ".join(text for text, _ in make_texts(20))
-TEXTS = ["film", "great film", LONG, "a", LONG[:60], "the sad end of it", "dull plot"]
-
-
-def train_texts(folder, checkpoint, source, head, data=None, **backbone) -> Path:
-    recipe = Recipe(
-        summary="texts",
-        data=TextClassification(str(source), **(data or {"label": "stars"})),
-        backbone=TextBackbone(str(checkpoint), **{"max_length": 32, **backbone}),
-        head=head,
-        strategy=FullFineTune() if isinstance(head, NativeHead) else FrozenFeatures(),
-    )
-    run(recipe, folder, max_steps=2, learning_rate=0.05)
-    return folder
-
-
-def train_images(folder, checkpoint, source, head, **backbone) -> Path:
-    recipe = Recipe(
-        summary="images",
-        data=ImageClassification(str(source)),
-        backbone=ImageBackbone(str(checkpoint), **{"image_size": 64, **backbone}),
-        head=head,
-        strategy=FullFineTune() if isinstance(head, NativeHead) else FrozenFeatures(),
-    )
-    # A linear layer is solved for; the others take two steps, large enough that the answers differ.
-    steps = {} if isinstance(head, LinearHead) else {"max_steps": 2, "learning_rate": 0.01}
-    run(recipe, folder, per_device_train_batch_size=4, **steps)
-    return folder
-
-
-def command(capfd, *words) -> tuple[int, str, str]:
-    capfd.readouterr()
-    code = cli.main([str(word) for word in words])
-    out, err = capfd.readouterr()
-    return code, out, err
-
-
-def execute(code: str) -> dict:
-    names = {}
-    exec(compile(code, "printed by export", "exec"), names)
-    return names
 
 
 def code_of(text: str) -> str:
     """The Python lines in what the command printed, or in the README beside the model."""
     return re.search(r"^import numpy.*?(?=\n\n`hf-transfer|\n```)", text, re.DOTALL | re.MULTILINE).group()
-
-
-def onnx_logits(folder: Path, batch: dict) -> np.ndarray:
-    from onnxruntime import InferenceSession
-
-    session = InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
-    return session.run(["logits"], {name: values.numpy() for name, values in batch.items()})[0]
 
 
 def not_translated_again(monkeypatch, exported: Path) -> None:
@@ -104,20 +46,6 @@ def not_translated_again(monkeypatch, exported: Path) -> None:
             shutil.copy(exported / "model.onnx", path)
 
     monkeypatch.setattr(graph, "translate", lambda *_: Program())
-
-
-def compare_with_rows_alone(run_folder: Path, onnx_folder: Path, inputs: list) -> None:
-    """onnxruntime on all inputs in one padded batch, against PyTorch on each alone, without padding."""
-    from hf_transfer.inputs import encode
-
-    model = load(run_folder)
-    rows = model._rows(inputs)
-    encoded = encode(model.backbone, model.processor, rows)
-    together = onnx_logits(onnx_folder, model.collate([encoded[number] for number in range(len(rows))]))
-    alone = np.concatenate([model.logits(rows.select([number])) for number in range(len(rows))])
-    # Small against what tells the inputs apart: where they all get one answer, agreement would prove nothing.
-    assert np.abs(together - alone).max() < 0.01 * np.ptp(alone, axis=0).max()
-    np.testing.assert_allclose(together, alone, atol=1e-4, rtol=1e-4)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -230,23 +158,6 @@ def test_an_export_is_not_replaced_unasked_and_other_files_stay(capfd, monkeypat
     code, out, err = command(capfd, "export", lstm, "--output", lstm, "--overwrite")
     assert code == 2 and "holds no model.onnx that --overwrite could replace" in err
     assert held == {path: path.read_bytes() for path in lstm.iterdir() if path.is_file()}
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Images, a linear probe on a timm net
-
-
-def settled(checkpoint: Path) -> Path:
-    """Let a random net's BatchNorm see pictures: without, its features are the same for every one."""
-    from transformers import TimmWrapperForImageClassification
-
-    model = TimmWrapperForImageClassification.from_pretrained(checkpoint).train()
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for _ in range(30):
-            model(torch.randn(8, 3, 64, 64) * torch.rand(8, 1, 1, 1))
-    model.save_pretrained(checkpoint)
-    return checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -401,129 +312,3 @@ def test_mistakes_are_told_in_one_line(capfd, lstm, words, told):
     code, out, err = command(capfd, *(word.replace("OUT", str(lstm)) for word in words))
     assert (code, out) == (2, "")
     assert err.startswith("error: ") and err.count("\n") == 1 and told in err
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The matrix
-
-
-TEXT_CASES = {
-    "native": (NativeHead(), {}),
-    "linear mean": (LinearHead(), {"pooling": "mean"}),
-    "linear pooler": (LinearHead(), {"pooling": "cls"}),
-    "mlp max": (MLPHead((8, 4)), {"pooling": "max"}),
-    "mlp attention, first block": (MLPHead((4,)), {"pooling": "attention", "layer": 1}),
-    "lstm one way": (LSTMHead(4, 1, bidirectional=False), {}),
-    "lstm three layers": (LSTMHead(4, 3), {}),
-    "lstm on embeddings": (LSTMHead(4, 2), {"embeddings_only": True}),
-    "linear on embeddings": (LinearHead(), {"embeddings_only": True, "pooling": "max"}),
-    "added tokens": (LinearHead(), {"pooling": "mean", "add_tokens": ("brand-new",)}),
-    "two tokens": (LinearHead(), {"pooling": "mean", "max_length": 3}),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("case", TEXT_CASES)
-def test_heads_and_poolings_on_texts(tmp_path, lively, reviews, case):
-    head, backbone = TEXT_CASES[case]
-    folder = train_texts(tmp_path / "out", lively, reviews, head, **backbone)
-    done = export_onnx(folder)
-    compare_with_rows_alone(folder, done.folder, TEXTS)
-
-
-ARCHITECTURES = ("roberta", "distilbert", "electra", "albert", "mpnet", "deberta-v2", "modernbert")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "architecture,head", [*((name, NativeHead()) for name in ARCHITECTURES), ("modernbert", LSTMHead(4, 1))]
-)
-def test_architectures_of_texts(tmp_path, reviews, architecture, head):
-    checkpoint = mini_text_checkpoint(tmp_path / "checkpoint", architecture, initializer_range=0.3)
-    folder = train_texts(tmp_path / "out", checkpoint, reviews, head)
-    done = export_onnx(folder)
-    compare_with_rows_alone(folder, done.folder, TEXTS)
-
-
-@pytest.mark.slow
-def test_pairs_several_labels_and_numbers(tmp_path, lively):
-    texts = [text for text, _ in make_texts(60)]
-    labels = [";".join(word for word in ("film", "movie", "plot") if word in text.split()) for text in texts]
-    pairs = write_csv(
-        tmp_path / "pairs.csv",
-        ["text", "text_pair", "label"],
-        [
-            (one, two, ("same", "other")[number % 2])
-            for number, (one, two) in enumerate(zip(texts, texts[::-1], strict=True))
-        ],
-    )
-    topics = write_csv(tmp_path / "topics.csv", ["text", "label"], zip(texts, labels, strict=True))
-    sizes = write_csv(tmp_path / "sizes.csv", ["text", "label"], [(text, f"{len(text) * 9:.1f}") for text in texts])
-
-    folder = train_texts(tmp_path / "pairs", lively, pairs, LinearHead(), {"text_pair": "text_pair", "label": "label"})
-    done = export_onnx(folder)
-    compare_with_rows_alone(folder, done.folder, [("film", LONG), ("a", "b"), (LONG, "the"), ("great", "plot")])
-    found = execute(done.code)["probabilities"]
-    expected = load(folder).predict([("a text", "its pair"), ("another", "and its pair")])
-    np.testing.assert_allclose(found, [list(one.probabilities.values()) for one in expected], atol=1e-5)
-
-    folder = train_texts(
-        tmp_path / "topics", lively, topics, MLPHead((4,)), {"label_separator": ";", "label": "label"}
-    )
-    found = execute(export_onnx(folder).code)["probabilities"]
-    expected = load(folder).predict(["a text", "another, longer text"])
-    np.testing.assert_allclose(found, [list(one.probabilities.values()) for one in expected], atol=1e-5)
-
-    folder = train_texts(tmp_path / "sizes", lively, sizes, LinearHead(), {"label": "label"})
-    found = execute(export_onnx(folder).code)["values"]
-    expected = load(folder).predict(["a text", "another, longer text"])
-    np.testing.assert_allclose(found, [one.label for one in expected], rtol=1e-4)
-
-
-IMAGE_CASES = {
-    "native": ("test_resnet", NativeHead(), {}),
-    "mlp": ("test_resnet", MLPHead((4,)), {}),
-    "lstm over positions": ("test_resnet", LSTMHead(4, 1), {}),
-    "linear on a stage, max": ("test_resnet", LinearHead(), {"layer": 2, "pooling": "max"}),
-    "attention pooling": ("test_resnet", MLPHead((32,)), {"pooling": "attention"}),
-    "transformer": ("test_vit", LinearHead(), {"image_size": None}),
-    "convnext": ("test_convnext", MLPHead((4,)), {}),
-    "grey": ("test_resnet", LinearHead(), {"in_chans": 1}),
-    "larger than usual": ("test_resnet", NativeHead(), {"image_size": 160}),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("case", IMAGE_CASES)
-def test_heads_and_nets_on_images(tmp_path, monkeypatch, photos, case):
-    architecture, head, backbone = IMAGE_CASES[case]
-    checkpoint = settled(mini_image_checkpoint(tmp_path / "net", architecture))
-    folder = train_images(tmp_path / "out", checkpoint, photos, head, **backbone)
-    done = export_onnx(folder)
-    files = sorted(map(str, photos.rglob("*.png")))
-    compare_with_rows_alone(folder, done.folder, files[:2] + files[-3:])
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(files[0], "photo.jpg")
-    [expected] = load(folder).predict(["photo.jpg"])
-    np.testing.assert_allclose(
-        execute(done.code)["probabilities"][0], list(expected.probabilities.values()), atol=1e-5
-    )
-
-
-@pytest.mark.slow
-def test_made_up_pictures(tmp_path, mini_image, photos):
-    shutil.copytree(photos, tmp_path / "photos")
-    folder = train_images(tmp_path / "out", mini_image, tmp_path / "photos", LinearHead())
-    shutil.rmtree(tmp_path / "photos")
-    done = export_onnx(folder)
-    assert "made-up pictures, as the run's own rows are not on this disk" in done.checked and done.difference < 1e-5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["text/lstm_frozen", "text/full_finetune", "vision/linear_probe"])
-def test_the_embedded_checkpoints(capfd, tmp_path, name):
-    out = tmp_path / "out"
-    assert cli.main(["run", name, "--demo", "--max_steps", "3", "--output_dir", str(out)]) == 0
-    code, told, err = command(capfd, "export", out)
-    assert (code, err) == (0, "")
-    assert float(re.search(r"difference to PyTorch (\S+),", told).group(1)) < 1e-4

@@ -5,9 +5,11 @@ import dataclasses
 import pytest
 
 from hf_transfer import (
+    AttentionHead,
     FrozenFeatures,
     ImageBackbone,
     ImageClassification,
+    LayerFusion,
     LSTMHead,
     MLPHead,
     Recipe,
@@ -247,15 +249,28 @@ def test_every_field_of_the_nouns_is_a_flag_with_the_recipes_value():
         f"{noun}.{field.name}": getattr(getattr(RECIPE, noun), field.name)
         for noun in NOUNS
         for field in dataclasses.fields(getattr(RECIPE, noun))
+        if field.name != "fusion"  # a noun of its own, with flags of its own where there is one
     }
     assert {name: flag.default for name, flag in flags.items()} == expected
 
 
 @pytest.mark.parametrize(
-    "noun", [TextClassification, ImageClassification, TextBackbone, ImageBackbone, LSTMHead, MLPHead]
+    "noun",
+    [
+        TextClassification,
+        ImageClassification,
+        TextBackbone,
+        ImageBackbone,
+        LSTMHead,
+        MLPHead,
+        AttentionHead,
+        LayerFusion,
+    ],
 )
 def test_every_field_of_a_noun_is_documented_for_the_help(noun):
-    documented = field_docs(noun)
+    documented = {}
+    for owner in reversed(noun.__mro__):  # a field is explained where it is declared
+        documented |= field_docs(owner)
     assert list(documented) == [field.name for field in dataclasses.fields(noun)]
     assert all(text and "\n" not in text for text in documented.values())
 

@@ -64,7 +64,7 @@ def test_every_noun_has_a_place_and_can_be_put_there():
 def test_json_and_back():
     content = json.loads(json.dumps(recipe_to_dict(RECIPE)))
     assert content["strategy"][1]["strategy"] == {
-        "kind": "FullFineTune", "layer_decay": 0.9, "slanted_triangular": False
+        "kind": "FullFineTune", "layer_decay": 0.9, "slanted_triangular": False, "transforms": []
     }  # fmt: skip
     assert content["objective"]["objectives"][1] == {"kind": "BSS", "k": 2}
     assert recipe_from_dict(content) == RECIPE

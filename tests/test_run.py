@@ -65,6 +65,17 @@ def test_a_data_set_in_memory(recipe, tmp_path):
     assert load(tmp_path / "out").predict(["a fine film"])[0].label in ("bad", "good")
 
 
+def test_every_split_can_be_in_memory(recipe, tmp_path):
+    def rows(count, seed):
+        texts, labels = zip(*make_texts(count, seed=seed), strict=True)
+        return Dataset.from_dict({"text": list(texts), "label": list(labels)})
+
+    data = TextClassification(rows(40, 0), validation=rows(10, 1), test=rows(20, 2))
+    result = run(replace(recipe, data=data), tmp_path / "out", max_steps=2)
+    assert result.data["data"]["test"] == 20
+    assert load(tmp_path / "out").predict(["a fine film"])[0].label in ("bad", "good")
+
+
 def test_sgd_with_momentum_reaches_the_optimizer(recipe, tmp_path, monkeypatch):
     import torch
 

@@ -44,9 +44,16 @@ def test_what_is_learnt_and_how_is_taken_as_it_is():
     assert isinstance(recipe_from_dict(kept), Recipe)
 
 
-def test_the_shipped_recipes_come_through_whole():
+def shipped():
+    """Every recipe with its name; of a pipeline, those in it."""
     for name in list_recipes():
-        content = recipe_to_dict(load_recipe(name))
+        found = load_recipe(name)
+        yield from ((name, one) for one in getattr(found, "recipes", (found,)))
+
+
+def test_the_shipped_recipes_come_through_whole():
+    for name, recipe in shipped():
+        content = recipe_to_dict(recipe)
         assert take(content, "there") == (content, ()), name
 
 
@@ -85,8 +92,7 @@ def test_a_setting_of_a_run_is_left_out_wherever_it_stands(noun, name):
 
 
 def test_no_field_of_a_noun_is_taken_for_such_a_setting():
-    for name in list_recipes():
-        recipe = load_recipe(name)
+    for name, recipe in shipped():
         fields = {field.name for noun in places(recipe).values() for field in dataclasses.fields(noun)}
         assert not [field for field in (*recipe_to_dict(recipe), *fields) if _is_setting(field)], name
 

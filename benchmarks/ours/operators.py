@@ -11,7 +11,7 @@ from features import real_tokens, text_rows
 
 KINDS = {
     "optimizer": ("optimizer", "adam", "clip", "foreach"),
-    "dropout": ("bernoulli", "dropout"),
+    "dropout": ("bernoulli", "random_", "dropout"),
     "matrix products": ("linear", "addmm", "aten::mm", "mkldnn", "onednn"),
     "attention": ("attention", "bmm", "softmax"),
     "activation": ("gelu",),
@@ -83,6 +83,7 @@ def fine_tuning(rows):
 
     from hf_transfer import NativeHead
     from hf_transfer.assembly import build_model
+    from hf_transfer.cpu.swap import FastRandomness
     from hf_transfer.data import Labels
     from hf_transfer.inputs import collator, encode
     from hf_transfer.length_chunks import LengthChunks
@@ -95,6 +96,7 @@ def fine_tuning(rows):
     dtype = choose("train", *kind_of(model), torch.device("cpu"), "auto").dtype
     LengthChunks(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
+    FastRandomness(model.train())
 
     def step(batch):
         labels = batch["labels"]
@@ -106,7 +108,10 @@ def fine_tuning(rows):
         optimizer.step()
         optimizer.zero_grad()
 
-    plan = GlobalBatches(len(rows), BATCH, )
+    plan = GlobalBatches(
+        len(rows),
+        BATCH,
+    )
     batches = [collate(list(encoded.select(numbers))) for numbers in plan]
     facts = {"dtype": dtype, "tokens": real_tokens(backbone, list(rows["text"])), "batches": len(batches)}
     return [lambda batch=batch: step(batch) for batch in batches], facts

@@ -31,6 +31,16 @@ def finished_config(checkpoint: str, config):
     Raises:
         `UserError`: it is, and does not say what its backbone is.
     """
+    if config.model_type == "transfer_fused":
+        raise UserError(
+            f"checkpoint {checkpoint!r} is a fused model, which has two networks; take one of the checkpoints that it "
+            "was made from"
+        )
+    if config.model_type == "transfer_multi_task":
+        raise UserError(
+            f"checkpoint {checkpoint!r} has several tasks; export one first (hf-transfer export OUT --task NAME "
+            "--output DIR) and take that"
+        )
     if config.model_type not in ("transfer_text", "transfer_image"):
         return None
     if config.backbone_config is None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..errors import UserError
 from .config import finished_config, load_config
+from .layer_fusion import LayerFusion, check_fusion
 
 AUGMENTATIONS = ("auto", "none", "crop", "crop_flip")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -28,6 +29,7 @@ class ImageBackbone:
             `"max"`, `"attention"` over positions.
         augmentation (`str`): for training: `"auto"` is `"crop_flip"` for a trained backbone and `"none"` for a frozen
             one; `"crop"` leaves mirroring out, which changes what a digit or a letter says.
+        fusion (`LayerFusion`, *optional*): a mix of blocks or stages takes the place of the last one.
     """
 
     checkpoint: str
@@ -37,6 +39,7 @@ class ImageBackbone:
     layer: int | None = None
     pooling: str = "auto"
     augmentation: str = "auto"
+    fusion: LayerFusion | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "checkpoint", str(self.checkpoint))
@@ -48,6 +51,7 @@ class ImageBackbone:
             raise UserError(f"backbone.pooling is {self.pooling!r}; allowed: auto, mean, max, attention")
         if self.image_size is not None and self.image_size < 8:
             raise UserError(f"backbone.image_size is {self.image_size}; it must be at least 8")
+        check_fusion(self)
 
     @property
     def modality(self) -> str:

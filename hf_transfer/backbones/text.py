@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..errors import UserError
 from .checkpoint import reach, read_json
 from .config import finished_config, load_config
+from .layer_fusion import LayerFusion, check_fusion
 from .trust import check_trust, is_foreign
 
 POOLINGS = ("auto", "cls", "mean", "max", "attention", "pooler")
@@ -23,10 +24,12 @@ class TextBackbone:
         max_length (`int`): longer texts are cut after this many tokens.
         pooling (`str`): token states to one vector: `"auto"` is what the checkpoint says (sentence-transformers'
             `1_Pooling` and `Normalize`, or a finished run of ours, else the model's own pooler, else `"cls"`), or
-            `"cls"`, `"mean"`, `"max"`, `"attention"`, `"pooler"`. A `NativeHead` pools by itself.
+            `"cls"`, `"mean"`, `"max"`, `"attention"`, `"pooler"`. A `NativeHead` pools by itself. With `fusion` the
+            mean takes the place of pooler and `"cls"`: the first token's embedding says nothing of a text.
         layer (`int`, *optional*): read the states after this many blocks and leave the blocks above out.
         embeddings_only (`bool`): use the input embedding matrix alone, without the encoder.
         add_tokens (`tuple[str, ...]`): new tokens; the embeddings grow by as many rows.
+        fusion (`LayerFusion`, *optional*): a mix of hidden states takes the place of the last ones.
     """
 
     checkpoint: str
@@ -36,6 +39,7 @@ class TextBackbone:
     layer: int | None = None
     embeddings_only: bool = False
     add_tokens: tuple[str, ...] = ()
+    fusion: LayerFusion | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "checkpoint", str(self.checkpoint))
@@ -46,6 +50,7 @@ class TextBackbone:
             raise UserError(f"backbone.max_length is {self.max_length}; it must be at least 2")
         if self.layer is not None and self.layer < 1:
             raise UserError(f"backbone.layer is {self.layer}; blocks count from 1 (for none: embeddings_only)")
+        check_fusion(self)
 
     @property
     def modality(self) -> str:
@@ -60,8 +65,8 @@ class TextBackbone:
         config = finished_config(self.checkpoint, load_config(self.checkpoint, self.revision, trust_remote_code))
         if config is None or config.model_type != "transfer_text":
             return None
-        if self.layer is not None:
-            config.backbone_config.num_hidden_layers = min(self.layer, config.backbone_config.num_hidden_layers)
+        blocks = config.backbone_config.num_hidden_layers
+        config.backbone_config.num_hidden_layers = min(self._highest(blocks), blocks)
         return config
 
     def load_config(self, trust_remote_code: bool = False):
@@ -90,10 +95,9 @@ class TextBackbone:
                 "a text recipe needs one that transformers lists for sequence classification"
             )
         blocks = config.num_hidden_layers
-        if self.layer is not None:
-            if self.layer > blocks:
-                raise UserError(f"backbone.layer is {self.layer}; {self.checkpoint!r} has {blocks} blocks")
-            config.num_hidden_layers = self.layer
+        if self.layer is not None and self.layer > blocks:
+            raise UserError(f"backbone.layer is {self.layer}; {self.checkpoint!r} has {blocks} blocks")
+        config.num_hidden_layers = self._highest(blocks)
         positions = getattr(config, "max_position_embeddings", None) or 0
         # RoBERTa's position ids start after the padding id, so that many places are not for tokens.
         reserved = (config.pad_token_id or 0) + 1 if "roberta" in config.model_type else 0
@@ -103,6 +107,12 @@ class TextBackbone:
                 f"{positions - reserved} tokens"
             )
         return config
+
+    def _highest(self, blocks: int) -> int:
+        """Return the last block that anything reads; those above are left out."""
+        if self.fusion is not None:
+            return self.fusion.resolve(self.checkpoint, blocks + 1, "hidden states")[-1]
+        return blocks if self.layer is None else self.layer
 
     def processor(self, trust_remote_code: bool = False):
         """Load the tokenizer, with `add_tokens`, padding on the right and `max_length` as its limit."""
@@ -137,14 +147,21 @@ class TextBackbone:
         """
         if self.pooling != "auto":
             return self.pooling, False
-        if finished is not None and (finished.embeddings_only or not self.embeddings_only):
+        followed = finished is not None and (finished.embeddings_only or not self.embeddings_only)
+        if followed and not (self.fusion and finished.pooling == "pooler"):
             return finished.pooling, finished.normalize
         if self.embeddings_only:
             return "mean", False
+        left = read_json(self.checkpoint, "results.json", self.revision)  # of a run that pretrained it
+        left = left.get("pretraining") if isinstance(left, dict) else None
+        if isinstance(left, dict) and left.get("pooling") in ("cls", "mean", "max"):
+            return left["pooling"], bool(left.get("normalize"))
         declared = read_json(self.checkpoint, "1_Pooling/config.json", self.revision)
         if declared is not None:
             modules = read_json(self.checkpoint, "modules.json", self.revision) or []
             return self._declared_pooling(declared), any("Normalize" in module["type"] for module in modules)
+        if self.fusion is not None:
+            return "mean", False
         import torch
         from transformers import AutoModel
 

@@ -6,12 +6,12 @@ Nothing heavy is imported here or in the modules beside, only inside their funct
 from pathlib import Path
 
 from ..results import RunResult
-from .inherited import inherited_terms
+from .inherited import inherited_terms, shared_terms
 from .metadata import card_data, check_metadata, front_matter
 from .pictures import draw
 from .sections import sections
 
-__all__ = ["draw", "inherited_terms", "model_card"]
+__all__ = ["draw", "inherited_terms", "model_card", "shared_terms"]
 
 
 def model_card(result: RunResult, loading_snippet: str) -> str:

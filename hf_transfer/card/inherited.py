@@ -37,6 +37,26 @@ def inherited_terms(
     return {**terms, "language": languages}, notes
 
 
+def shared_terms(
+    origins: Sequence[tuple[str, str | None, bool]], license: str | None, language: Sequence[str] | None
+) -> tuple[dict[str, Any], list[str]]:
+    """The same for a model that came from several checkpoints: a license that all have, the languages of any.
+
+    Args:
+        origins (`Sequence[tuple]`): `base`, `revision` and `on_hub` of each.
+    """
+    found, notes = zip(*(inherited_terms(*one, license, language) for one in origins), strict=True)
+    terms, remarks = dict(found[0]), list(dict.fromkeys(line for lines in notes for line in lines))
+    terms["language"] = list(dict.fromkeys(code for one in found for code in one["language"]))
+    licenses = list(dict.fromkeys(one["license"] for one in found))
+    if len(licenses) > 1:
+        terms |= _terms("unknown", None, None, None)
+        remarks.append(
+            f"license: the checkpoints are under {' and '.join(licenses)}; --license says what this model is under"
+        )
+    return terms, remarks
+
+
 def _terms(license: str, name: str | None, link: str | None, source: str | None) -> dict[str, Any]:
     return {"license": license, "license_name": name, "license_link": link, "license_from": source}
 

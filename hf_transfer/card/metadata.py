@@ -7,9 +7,16 @@ from typing import Any
 
 from ..errors import UserError
 from ..results import RunResult, is_path, last_name
+from ..task_results import is_mixture, task_result
 
 REQUIRED = ("license", "library_name", "pipeline_tag", "tags", "metrics", "model-index")
-TASKS = {"text-classification": "Text Classification", "image-classification": "Image Classification"}
+TASKS = {
+    "text-classification": "Text Classification",
+    "image-classification": "Image Classification",
+    "other": "Text and Image Classification",
+}
+# The Hub has no task for a text and an image to classes; its own catch-all hides nothing and shows no widget.
+_TAGS = {"ImageClassification": "image-classification", "TextImageClassification": "other"}
 # The Hub's names of metrics (https://huggingface.co/metrics), where ours differ.
 _TYPES = {"pearson": "pearsonr", "spearman": "spearmanr"}
 _AVERAGED = re.compile(r"(macro|micro|weighted)_(f1|precision|recall)")
@@ -29,6 +36,7 @@ def card_data(result: RunResult):
     tags = ["hf-transfer-recipes", "transfer-learning"]
     if result.recipe_name:
         tags.append(result.recipe_name.replace("/", "-"))
+    adapter = (result.output_dir / "adapter_config.json").is_file()
     evaluated = _eval_results(result)
     types = [one.metric_type for one in evaluated if one.metric_type != "loss"]
     return ModelCardData(
@@ -36,10 +44,10 @@ def card_data(result: RunResult):
         license=data.get("license") or "unknown",
         license_name=data.get("license_name"),
         license_link=data.get("license_link"),
-        library_name="transformers",
+        library_name="peft" if adapter else "transformers",
         pipeline_tag=pipeline_tag(result),
         base_model=base_model,
-        base_model_relation="finetune" if base_model else None,
+        base_model_relation=("adapter" if adapter else "finetune") if base_model else None,
         datasets=list(hub_sources_of(result).get("datasets") or []) or None,
         metrics=list(dict.fromkeys(types)),
         tags=tags,
@@ -84,8 +92,10 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
 
 
 def pipeline_tag(result: RunResult) -> str:
-    kind = (result.recipe.get("data") or {}).get("kind")
-    return "image-classification" if kind == "ImageClassification" else "text-classification"
+    data = result.recipe.get("data") or {}
+    if is_mixture(result):
+        data = next(iter(data["tasks"].values()))
+    return _TAGS.get(data.get("kind"), "text-classification")
 
 
 def base_model_of(result: RunResult) -> str | None:
@@ -101,6 +111,8 @@ def hub_sources_of(result: RunResult) -> Mapping[str, Any]:
 def _eval_results(result: RunResult) -> list:
     from huggingface_hub import EvalResult
 
+    if is_mixture(result):
+        return _of_tasks(result)
     task, headline = pipeline_tag(result), result.headline
     shared = dict(task_type=task, task_name=TASKS[task], **_test_data(result))
     found = []
@@ -120,6 +132,21 @@ def _eval_results(result: RunResult) -> list:
                 **shared,
             )
         )
+    return found
+
+
+def _of_tasks(result: RunResult) -> list:
+    """The results of every task. The Hub takes results on data of the same type, config and split for one: the task's
+    name tells local files apart."""
+    found, seen = [], set()
+    for task in result.data["tasks"]:
+        own = _eval_results(task_result(result, task))
+        config = own[0].dataset_config or task
+        key = (own[0].dataset_type, config)
+        for one in own:
+            one.dataset_config = f"{config}-{task}" if key in seen else config
+        seen.add(key)
+        found += own
     return found
 
 

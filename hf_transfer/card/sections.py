@@ -3,9 +3,9 @@
 import json
 
 from ..results import RunResult, duration, last_name
-from ..scrub import without_places
+from ..scrub import backbones, without_places
 from .markdown import cell, fenced, pairs, table
-from .metadata import hub_sources_of, pipeline_tag
+from .metadata import hub_sources_of
 from .pictures import MOST_CLASSES
 
 _TASKS = {
@@ -45,13 +45,19 @@ def _named(source: object, hub_id: str | None) -> str:
 
 def _description(result: RunResult) -> str:
     recipe, labels, sources = result.recipe, result.data.get("labels") or [], hub_sources_of(result)
-    lines = [("Backbone", _named(result.data.get("checkpoint"), sources.get("base_model")))]
+    lines = _backbones(result.data.get("checkpoint"), sources.get("base_model"))
     start = result.data.get("start_from") or {}
     if start:
         lines.append(("Trained further from", _named(start["source"], start["source"] if start["revision"] else None)))
     stages = recipe["strategy"] if isinstance(recipe["strategy"], list) else [recipe]
+    if "parts" in recipe["backbone"]:
+        lines.append(("Fusion", _fusion(result)))
     strategy = ", then ".join(stage["strategy"]["kind"] for stage in stages)
     lines.append(("Head", f"{recipe['head']['kind']}, **strategy:** {strategy}"))
+    fusion = (recipe.get("backbone") or {}).get("fusion")
+    if isinstance(fusion, dict):
+        layers = "all" if fusion.get("layers") is None else ", ".join(map(str, fusion["layers"]))
+        lines.append(("Layer fusion", f"{fusion['method'].replace('_', ' ')} of layers {layers}"))
     lines.append(("Task", f"{_TASKS[result.problem_type]} (`{result.problem_type}`)"))
     if result.problem_type == "regression":
         lines.append(("Predicts", ", ".join(map(cell, labels))))
@@ -62,8 +68,29 @@ def _description(result: RunResult) -> str:
     return f"Made with hf-transfer-recipes from {made}.\n\n{pairs(lines)}"
 
 
+def _backbones(checkpoint: object, hub_ids: object) -> list[tuple[str, str]]:
+    """The checkpoint, or each part's of a fused backbone."""
+    if not isinstance(checkpoint, dict):
+        return [("Backbone", _named(checkpoint, hub_ids))]
+    on_hub = hub_ids or []
+    return [(f"Backbone `{name}`", _named(one, one if one in on_hub else None)) for name, one in checkpoint.items()]
+
+
+def _fusion(result: RunResult) -> str:
+    backbone, learned = result.recipe["backbone"], result.data.get("learned") or {}
+    first, second = backbone["parts"]
+    if backbone["fusion"] == "concat":
+        return f"pooled features of `{first}` and `{second}` side by side"
+    if "alpha" in learned:
+        weights = [f"{value:.4f}" for value in learned["alpha"].values()]
+        return f"{weights[0]} * `{first}` + {weights[1]} * `{second}` (alpha was learned)"
+    return f"{backbone['alpha']:g} * `{first}` + {1 - backbone['alpha']:g} * `{second}`"
+
+
 def _loading(result: RunResult, loading_snippet: str) -> str:
-    needs = "transformers and timm" if pipeline_tag(result) == "image-classification" else "transformers"
+    kinds = {part.get("kind") for part in backbones(result.recipe.get("backbone") or {}).values()}
+    needs = "transformers and timm" if "ImageBackbone" in kinds else "transformers"
+    needs += " and peft" if "from peft " in loading_snippet else ""
     if "trust_remote_code=True" not in loading_snippet:
         return f"It takes {needs} alone; the weights are safetensors."
     return (
@@ -127,6 +154,8 @@ def _training(result: RunResult) -> str:
         lines.append(("Fit", f"L-BFGS on all rows at once, L2 penalty {fit['l2']:.3g}{chosen}"))
     elif fit:
         lines.append(("Fit", "gradient descent"))
+    if "layer weights" in facts:
+        lines.append(("Learned layer weights", facts["layer weights"]))
     if result.data.get("seed") is not None:
         lines.append(("Training seed", str(result.data["seed"])))
     return pairs(lines) or "Not recorded."
@@ -162,8 +191,10 @@ def _limits(result: RunResult) -> str:
     ]
     if result.problem_type == "single_label_classification":
         lines.append("Every input gets one of the labels above, also one that belongs to none of them.")
-    if pipeline_tag(result) == "text-classification" and backbone.get("max_length"):
-        lines.append(f"Only the first {backbone['max_length']} tokens of a text were used in training.")
+    for part in backbones(backbone).values():
+        if part.get("kind") == "TextBackbone" and part.get("max_length"):
+            whose = f" by {cell(last_name(str(part['checkpoint'])))}" if part is not backbone else ""
+            lines.append(f"Only the first {part['max_length']} tokens of a text were used in training{whose}.")
     lines.append("What the backbone learned before, its biases included, is still in the model.")
     lines.append(_license(result))
     return "\n".join(f"- {line}" for line in lines)
@@ -197,6 +228,8 @@ def _citation(result: RunResult) -> str:
         "license": "Apache-2.0",
     }
     lines = [f"  {key} = {{{value}}}" for key, value in entry.items() if value]
-    base = _named(result.data.get("checkpoint"), hub_sources_of(result).get("base_model"))
+    found = _backbones(result.data.get("checkpoint"), hub_sources_of(result).get("base_model"))
+    base = " and ".join(one for _, one in found)
     bibtex = "@software{hf_transfer_recipes,\n" + ",\n".join(lines) + "\n}"
-    return f"{fenced(bibtex, 'bibtex')}\n\nThe backbone is {base}; cite it as its own card asks."
+    told = f"The backbone is {base}; cite it" if len(found) == 1 else f"The backbones are {base}; cite each"
+    return f"{fenced(bibtex, 'bibtex')}\n\n{told} as its own card asks."

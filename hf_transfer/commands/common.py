@@ -9,6 +9,7 @@ from ..flags import Flag, parse_flags
 HELP = ("-h", "--help")
 TRACEBACK = Flag("traceback", ("bool",), help="on an error, show where it was raised")
 TRUST = Flag("trust_remote_code", ("bool",), help="run the Python code that a checkpoint brings along")
+TASK = Flag("task", ("str",), help="of a model of several tasks, the one that is meant")
 READING = ("sep", "header", "encoding")  # how a table is written
 
 
@@ -42,3 +43,15 @@ def check_meant(reading: dict, predictor) -> None:
     for name in reading:
         if not hasattr(predictor.recipe.data, name):
             raise UserError(f"--data.{name} means nothing to {'an' if kind[0] == 'I' else 'a'} {kind} model")
+
+
+def loaded(folder: str, values: dict):
+    """Load the model in a folder; of several tasks, the one that `--task` names."""
+    from ..predictor import load
+
+    task, found = values.pop("task", None), load(folder, bool(values.pop("trust_remote_code", False)))
+    if hasattr(found, "of"):
+        return found.of(task)
+    if task is not None:
+        raise UserError(f"{folder} is a model of one task; leave --task out")
+    return found

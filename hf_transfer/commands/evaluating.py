@@ -2,13 +2,14 @@
 
 from ..data.spec import ImageClassification, TextClassification
 from ..flags import Flag, noun_flags
-from .common import READING, TRACEBACK, TRUST, check_meant, folder_and_flags, helped
+from .common import READING, TASK, TRACEBACK, TRUST, check_meant, folder_and_flags, helped, loaded
 
 COLUMNS = ("label", "label_separator", *READING)
 FLAGS = {
     "data.test": Flag("data.test", ("str",), help="a labelled file, or a folder of class folders with images"),
     **noun_flags("data", TextClassification, dict.fromkeys(("text", "text_pair", "drop_empty", *COLUMNS))),
     **noun_flags("data", ImageClassification, dict.fromkeys(("image", "drop_broken"))),
+    "task": TASK,
     "trust_remote_code": TRUST,
     "traceback": TRACEBACK,
 }
@@ -21,9 +22,7 @@ def main(words: list[str]) -> None:
         return
     folder, values = folder_and_flags(words, usage, FLAGS, required=("data.test",))
 
-    from ..predictor import load
-
-    predictor = load(folder, bool(values.pop("trust_remote_code", False)))
+    predictor = loaded(folder, values)
     overrides = {name.removeprefix("data."): value for name, value in values.items() if name.startswith("data.")}
     source = overrides.pop("test")
     check_meant(overrides, predictor)

@@ -2,13 +2,14 @@
 
 from ..data.spec import ImageClassification, TextClassification
 from ..flags import Flag, noun_flags
-from .common import READING, TRACEBACK, TRUST, check_meant, folder_and_flags, helped
+from .common import READING, TASK, TRACEBACK, TRUST, check_meant, folder_and_flags, helped, loaded
 
 FLAGS = {
     "input": Flag("input", ("str",), help="a table of texts or image paths, or a folder of images"),
     "output": Flag("output", ("str",), help="the CSV file to write"),
     **noun_flags("data", TextClassification, dict.fromkeys(("text", "text_pair", *READING))),
     **noun_flags("data", ImageClassification, dict.fromkeys(("image",))),
+    "task": TASK,
     "trust_remote_code": TRUST,
     "traceback": TRACEBACK,
 }
@@ -21,10 +22,8 @@ def main(words: list[str]) -> None:
         return
     folder, values = folder_and_flags(words, usage, FLAGS, required=("input", "output"))
 
-    from ..predictor import load
-
     reading = {name.removeprefix("data."): value for name, value in values.items() if name.startswith("data.")}
-    predictor = load(folder, bool(values.pop("trust_remote_code", False)))
+    predictor = loaded(folder, values)
     check_meant(reading, predictor)
     count = predictor.predict_file(values["input"], values["output"], **reading)
     print(f"{count} rows with predictions: {values['output']}")

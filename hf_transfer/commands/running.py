@@ -11,9 +11,10 @@ from ..errors import UserError
 from ..flags import Flag, apply_overrides, check_training, parse_flags, recipe_flags, training_flags
 from ..hub_recipe import HubRecipe, fetch, is_address
 from ..licenses import settle_terms
-from ..recipe import Recipe
+from ..recipe import Pipeline, Recipe
 from ..recipe_files import load_recipe, recipe_name
-from ..recipe_json import recipe_to_dict
+from ..recipe_json import pipeline_to_dict, recipe_to_dict
+from ..stages import with_overrides
 from ..untrusted import NEEDED
 from . import listing
 from .common import HELP, TRACEBACK, helped
@@ -92,7 +93,8 @@ def main(words: list[str], command: str = "hf-transfer run", show: bool = False)
         print(helptext.recipe_help(recipe, name, command, RUN_FLAGS))
         return
 
-    check_training(recipe.training, where=f"recipe {name}: training")
+    for one in getattr(recipe, "recipes", (recipe,)):
+        check_training(one.training, where=f"recipe {name}: training")
     known = {**training_flags(recipe), **recipe_flags(recipe), **RUN_FLAGS}
     values = parse_flags(rest, known, recipe)
     own = {flag: values.pop(flag, RUN_FLAGS[flag].default) for flag in RUN_FLAGS}
@@ -103,12 +105,13 @@ def main(words: list[str], command: str = "hf-transfer run", show: bool = False)
     recipe, training = apply_overrides(recipe, values)
     license, language = settle_terms(own["license"], own["language"])
     if show or own["show"]:
-        resolved = dataclasses.replace(recipe, training={**recipe.training, **training})
-        print(json.dumps(recipe_to_dict(resolved), indent=2, ensure_ascii=False))
+        resolved = with_overrides(recipe, training)
+        write = pipeline_to_dict if isinstance(recipe, Pipeline) else recipe_to_dict
+        print(json.dumps(write(resolved), indent=2, ensure_ascii=False))
         return
     start = own["start_from"]
     if of_hub is not None:
-        if start and recipe.backbone.checkpoint == NEEDED["backbone.checkpoint"]:
+        if start and getattr(recipe.backbone, "checkpoint", None) == NEEDED["backbone.checkpoint"]:
             # Backbone and head come with the finished model; where its own checkpoint was, nobody needs to know.
             backbone = dataclasses.replace(recipe.backbone, checkpoint=start.removeprefix("hub://").partition("@")[0])
             recipe = dataclasses.replace(recipe, backbone=backbone)
@@ -116,9 +119,12 @@ def main(words: list[str], command: str = "hf-transfer run", show: bool = False)
 
     from ..network import go_offline_if_unreachable
 
-    sources = (start or recipe.backbone.checkpoint, recipe.data.train)
+    inner = getattr(recipe, "recipes", (recipe,))
+    sources = [source for one in inner for source in ([start] if start else _checkpoints(one)) + _rows(one)]
     if own["push_to_hub"] or not all(map(os.path.exists, sources)):
         go_offline_if_unreachable()
+    if own["push_to_hub"] and isinstance(recipe, Pipeline):
+        raise UserError("--push_to_hub: a pipeline leaves several models; push the one you want when it has ended")
     target = _push_target(own)
 
     result = _train(
@@ -170,6 +176,14 @@ def _load(name: str) -> tuple[Recipe, HubRecipe | None]:
     for line in found.lines() if _leads() else ():
         print(line, file=sys.stderr, flush=True)
     return found.recipe, found
+
+
+def _checkpoints(recipe) -> list[str]:
+    return [part.checkpoint for part in getattr(recipe.backbone, "parts", {"": recipe.backbone}).values()]
+
+
+def _rows(recipe) -> list:
+    return [one.train for one in getattr(recipe.data, "tasks", {"": recipe.data}).values()]
 
 
 def _push_target(own: dict) -> str | None:

@@ -6,15 +6,22 @@ comes on first use.
 
 from importlib import import_module
 
-from .spec import ImageClassification, TextClassification
+from .mixture import TaskMixture
+from .raw import RawImages, RawText
+from .spec import ImageClassification, TextClassification, TextImageClassification
 
 __all__ = [
     "ImageClassification",
     "Labels",
+    "RawImages",
+    "RawText",
     "Splits",
+    "TaskMixture",
     "TextClassification",
+    "TextImageClassification",
     "load_data",
     "load_labelled",
+    "load_raw",
     "read_inputs",
 ]
 
@@ -23,6 +30,7 @@ _WHERE = {
     "Splits": ".loading",
     "load_data": ".loading",
     "load_labelled": ".inputs",
+    "load_raw": ".raw_loading",
     "read_inputs": ".inputs",
 }
 

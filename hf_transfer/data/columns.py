@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..errors import UserError
 from .sources import Source
-from .spec import TextClassification
+from .spec import TextClassification, TextImageClassification
 
 TEXT_NAMES = ("text", "sentence", "content", "review", "body")
 IMAGE_NAMES = ("image", "img")
@@ -26,6 +26,8 @@ def find_columns(spec, source: Source) -> dict[str, str | list[str]]:
             columns["text_pair"] = _pick(source, "text_pair", spec.text_pair, (), [])
     else:
         columns = {"image": _pick(source, "image", spec.image, IMAGE_NAMES, taken)}
+        if isinstance(spec, TextImageClassification):
+            columns = {"text": _pick(source, "text", spec.text, TEXT_NAMES, [*taken, spec.image]), **columns}
     for kind, name in columns.items():
         if name in taken:
             raise UserError(f"data.{kind} and data.label are the same column {name!r} of {source.where}")
@@ -44,8 +46,8 @@ def same_columns(columns: dict, source: Source) -> dict:
 
 def find_inputs(kind: str, columns: dict, source: Source) -> dict[str, str]:
     """The same without a label, for prediction: `columns` of the trained model, its label columns ignored."""
-    usual = TEXT_NAMES if kind == "text" else IMAGE_NAMES
-    found = {kind: _pick(source, kind, columns.get(kind), usual, [])}
+    usual = {"text": TEXT_NAMES, "image": IMAGE_NAMES}
+    found = {one: _pick(source, one, columns.get(one), usual[one], []) for one in kind.split("_")}
     if columns.get("text_pair") is not None:
         found["text_pair"] = _pick(source, "text_pair", columns["text_pair"], (), [])
     return found

@@ -14,9 +14,13 @@ class Content:
         keys (`list[bytes]`): per row; rows with equal keys count as the same content.
         unusable (`list[int]`): rows that are empty or broken, to be dropped.
         digest (`str`): hash of the exact content, for the fingerprint.
+        empty (`int`): how many of `unusable` have no text, where both kinds are read.
+        image_keys (`list[bytes]`, *optional*): of the images alone, where rows have a text too.
     """
 
     rows: datasets.Dataset
     keys: list[bytes]
     unusable: list[int]
     digest: str
+    empty: int = 0
+    image_keys: list[bytes] | None = None

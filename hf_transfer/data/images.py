@@ -35,8 +35,8 @@ def read_images(
     keys, broken, reasons = [], [], []
     bar = tqdm(total=len(rows), desc="check images", unit=" images", disable=not (progress and len(rows) >= _MANY))
     with bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for batch in _encoded(rows):
-            for key, reason in pool.map(_check, batch):
+        for batch in encoded_images(rows):
+            for key, reason in pool.map(check_image, batch):
                 if reason:
                     broken.append(len(keys))
                     reasons.append(reason)
@@ -75,13 +75,13 @@ def _as_image_column(source: Source, column: str) -> datasets.Dataset:
     )
 
 
-def _encoded(rows: datasets.Dataset) -> Iterator[list[dict]]:
+def encoded_images(rows: datasets.Dataset) -> Iterator[list[dict]]:
     undecoded = rows.cast_column("image", datasets.Image(decode=False)).with_format("arrow")
     for batch in undecoded.iter(batch_size=_BATCH):
         yield batch["image"].to_pylist()
 
 
-def _check(image: dict) -> tuple[bytes, str | None]:
+def check_image(image: dict) -> tuple[bytes, str | None]:
     """The key of one image, and what is wrong with it, if anything."""
     try:
         encoded = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()

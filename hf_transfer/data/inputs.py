@@ -15,6 +15,7 @@ from .labels import Labels, encode
 from .parts import labelled_dataset, read_part
 from .sources import Source, open_table, open_value
 from .tables import TABLE_SUFFIXES
+from .text_images import read_text_images
 from .texts import read_texts
 
 
@@ -36,7 +37,7 @@ def load_labelled(spec, source, labels: Labels, columns: dict) -> datasets.Datas
     opened = open_value(source, spec, {}, "the given rows")
     if opened.classes is not None:  # a folder has no columns to choose from
         columns = {}
-    inputs = ("text", "text_pair") if hasattr(spec, "text") else ("image",)
+    inputs = [kind for kind in ("text", "text_pair", "image") if hasattr(spec, kind)]
     spec = replace(spec, **{kind: columns.get(kind) for kind in (*inputs, "label")})
     part = read_part(spec, opened, find_columns(spec, opened), progress=True)
     if not labelled_rows(part.cells, opened, part.rows):
@@ -58,7 +59,7 @@ def read_inputs(
 
     Args:
         path (`str`): a table file; for images also one image, or a folder that is searched to any depth.
-        kind (`str`): text or image.
+        kind (`str`): text, image, or text_image for a table with a column of each.
         columns (`dict`): the model's columns, as in `Splits.columns`; the label is ignored.
 
     Returns:
@@ -79,6 +80,8 @@ def read_inputs(
     found = find_inputs(kind, columns, source)
     if kind == "text":
         content = read_texts(source, found, drop_empty=False, hint="")
+    elif kind == "text_image":
+        content = read_text_images(source, found, drop_empty=False, drop_broken=False, hints=("", ""))
     else:
         content = read_images(source, found["image"], drop_broken=False, hint="")
     return source.rows.to_pandas(), content.rows

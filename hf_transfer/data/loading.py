@@ -19,7 +19,8 @@ from .labels import Labels, balanced_weights, describe, encode, find_problem_typ
 from .parts import Part, labelled_dataset, read_part
 from .sources import Opened, open_sources
 from .spec import TextClassification
-from .splits import cut, same_content, without
+from .splits import cut, few_of_each, same_content, without
+from .text_images import shared_images
 
 CUT_BY_DEFAULT = {"test": 0.2, "validation": 0.1}
 
@@ -34,7 +35,8 @@ class Splits:
         labels (`Labels`): what the labels mean.
         columns (`dict`): the source columns they came from, such as `{"text": "body", "label": "stars"}`.
         fingerprint (`str`): hex digest of content, labels, splits and spec; the same wherever the files lie.
-        contents (`dict[str, str]`): by split, hex digest of the rows' own content in order, whatever their labels.
+        contents (`dict[str, str]`): by split, hex digest of the rows' own content in order, whatever their labels; of
+            the images alone where rows have a text too.
         dropped (`dict[str, int]`): rows left out and why: empty, broken, leaked (from train, as they also stand in
             validation or test), leaked_validation (from validation, as they also stand in test).
         notes (`tuple[str, ...]`): lines for people: what was found, cut or left unused.
@@ -55,7 +57,7 @@ def load_data(spec, *, label_order: Sequence[str] | None = None, progress: bool 
     """Read what `spec` names, split it, drop rows of train that also stand in validation or test.
 
     Args:
-        spec (`TextClassification` or `ImageClassification`): where rows come from.
+        spec (`TextClassification`, `ImageClassification` or `TextImageClassification`): where rows come from.
         label_order (`Sequence[str]`): the class names of a trained checkpoint; where the data has the same names, ids
             follow this order.
         progress (`bool`): show a bar while many images are checked.
@@ -73,16 +75,21 @@ def load_data(spec, *, label_order: Sequence[str] | None = None, progress: bool 
             "the same rows; leave one out to have it cut from train"
         )
     problem_type = find_problem_type(spec, train.cells, train.source)
-    if spec.class_weights and problem_type != "single_label_classification":
-        raise UserError(f"data.class_weights is 'balanced', allowed for {problem_type}: none")
+    for field in ("class_weights", "train_per_class"):
+        if getattr(spec, field) and problem_type != "single_label_classification":
+            raise UserError(f"data.{field} is {getattr(spec, field)!r}, allowed for {problem_type}: none")
     labels = Labels(problem_type, name_classes(problem_type, train.cells, train.source, label_order))
     notes.insert(0, describe(labels, train.cells, spec.problem_type is not None))
     dropped = {"empty": 0} if isinstance(spec, TextClassification) else {"empty": 0, "broken": 0}
     for part in parts.values():
-        dropped[list(dropped)[-1]] += len(part.content.unusable) + part.source.dropped
+        dropped["empty"] += part.content.empty
+        dropped[list(dropped)[-1]] += len(part.content.unusable) - part.content.empty + part.source.dropped
         part.encoded = encode(labels, part.cells, part.source, part.rows)
     _cut_missing(spec, parts, labels, notes)
     _drop_leaks(parts, dropped)
+    if spec.train_per_class is not None:
+        notes.append(_take_few(spec, parts, labels))
+    _note_shared_images(parts, notes)
     _check_all_trained(labels, parts, notes)
     if spec.class_weights:
         labels = replace(labels, class_weights=balanced_weights(parts["train"].labels, labels.num_labels))
@@ -90,7 +97,7 @@ def load_data(spec, *, label_order: Sequence[str] | None = None, progress: bool 
     ready = {
         name: labelled_dataset(part, labels, new_fingerprint=f"{fingerprint}{name}") for name, part in parts.items()
     }
-    contents = {name: blake2b(b"".join(part.keys), digest_size=16).hexdigest() for name, part in parts.items()}
+    contents = {name: blake2b(b"".join(_own_keys(part)), digest_size=16).hexdigest() for name, part in parts.items()}
     return Splits(
         **ready,
         labels=labels,
@@ -154,6 +161,31 @@ def _drop_leaks(parts: dict[str, Part], dropped: dict[str, int]) -> None:
         parts[name] = replace(part, rows=rows)
 
 
+def _take_few(spec, parts: dict[str, Part], labels: Labels) -> str:
+    """Leave a few rows of each class in train, and say how many."""
+    part, count = parts["train"], spec.train_per_class
+    drawn = few_of_each(part.keys, part.labels.tolist(), count, spec.split_seed)
+    parts["train"] = replace(part, rows=part.rows[drawn])
+    sizes = np.bincount(parts["train"].labels, minlength=labels.num_labels)
+    short = [f"{name} has {size}" for name, size in zip(labels.names, sizes, strict=True) if 0 < size < count]
+    note = f"train: {len(drawn)} of {len(part.rows)} rows, {count} of each class (seed {spec.split_seed})"
+    return note + (f"; {', '.join(short)}" if short else "")
+
+
+def _note_shared_images(parts: dict[str, Part], notes: list[str]) -> None:
+    """A picture on both sides of a split is no leak beside another text, but may make the scores too good."""
+    if parts["train"].content.image_keys is not None:
+        shared = shared_images(parts["test"], parts["train"])
+        if shared:
+            notes.append(f"test: {shared} rows have an image that train has too, beside another text")
+
+
+def _own_keys(part: Part) -> list[bytes]:
+    """The content of a split as a single backbone knows it: an image net's features do not depend on a text."""
+    images = part.content.image_keys
+    return part.keys if images is None else [images[row] for row in part.rows]
+
+
 def _check_all_trained(labels: Labels, parts: dict[str, Part], notes: list[str]) -> None:
     """No class may be tested that is never trained on: declared but absent, or only in rows that leaked."""
     if labels.problem_type == "regression":
@@ -180,6 +212,8 @@ def _check_all_trained(labels: Labels, parts: dict[str, Part], notes: list[str])
 def _fingerprint(spec, labels: Labels, parts: dict[str, Part]) -> str:
     """Of what is learned from and how it was asked for, not of where it lies."""
     asked = {f.name: getattr(spec, f.name) for f in fields(spec) if f.name not in ("train", "validation", "test")}
+    if asked["train_per_class"] is None:  # as before there was such a field
+        del asked["train_per_class"]
     digest = blake2b(json.dumps([type(spec).__name__, asked, asdict(labels)]).encode(), digest_size=16)
     for name in ("train", "validation", "test"):
         part = parts[name]

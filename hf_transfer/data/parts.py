@@ -12,7 +12,8 @@ from .content import Content
 from .images import read_images
 from .labels import Labels
 from .sources import Source, as_dataset
-from .spec import TextClassification
+from .spec import TextClassification, TextImageClassification
+from .text_images import read_text_images
 from .texts import read_texts
 
 
@@ -39,6 +40,8 @@ def read_part(spec, source: Source, columns: dict, progress: bool) -> Part:
     """Content and labels of one source, without its empty or broken rows."""
     if isinstance(spec, TextClassification):
         content = read_texts(source, columns, spec.drop_empty)
+    elif isinstance(spec, TextImageClassification):
+        content = read_text_images(source, columns, spec.drop_empty, spec.drop_broken, progress)
     else:
         content = read_images(source, columns["image"], spec.drop_broken, progress)
     cells = read_cells(source, columns["label"], spec.label_separator)

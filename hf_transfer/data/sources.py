@@ -89,18 +89,18 @@ def open_value(value, spec, own: dict[str, Callable[[], Source]], where: str) ->
         where (`str`): how messages name rows that have no name of their own.
     """
     if not isinstance(value, str):
-        return _from_dataset(value, where)
+        return from_dataset(value, where)
     if value in own:
         return own[value]()
-    if _is_on_disk(value):
+    if is_on_disk(value):
         return open_path(value, spec)
-    base = spec.train if isinstance(spec.train, str) and not _is_on_disk(spec.train) else None
+    base = spec.train if isinstance(spec.train, str) and not is_on_disk(spec.train) else None
     if base is not None and ("[" in value or ("/" not in value and ":" not in value)):
-        return _from_hub(base, load_hub(base), value)  # a split name that is not there, or a slice of one
+        return from_hub(base, load_hub(base), value)  # a split name that is not there, or a slice of one
     if not looks_like_hub_id(value):
         raise UserError(f"{value}: there is no such file or folder")
     splits = load_hub(value)
-    return _from_hub(value, splits, next((s for s in ("test", *OWN_VALIDATION) if s in splits), spec.train_split))
+    return from_hub(value, splits, next((s for s in ("test", *OWN_VALIDATION) if s in splits), spec.train_split))
 
 
 def open_path(value: str, spec) -> Source:
@@ -138,8 +138,8 @@ def as_dataset(table) -> datasets.Dataset:
 def _open_train(spec) -> tuple[Source, dict[str, Callable[[], Source]]]:
     """The rows to train on, and an opener for each other split of the same data set."""
     if not isinstance(spec.train, str):
-        return _from_dataset(spec.train, "data.train"), {}
-    if _is_on_disk(spec.train):
+        return from_dataset(spec.train, "data.train"), {}
+    if is_on_disk(spec.train):
         path = Path(spec.train).expanduser()
         folders = split_folders(path) if path.is_dir() and isinstance(spec, ImageClassification) else {}
         if not folders:
@@ -149,18 +149,18 @@ def _open_train(spec) -> tuple[Source, dict[str, Callable[[], Source]]]:
     if not looks_like_hub_id(spec.train):
         raise UserError(f"{spec.train}: there is no such file or folder")
     splits = load_hub(spec.train)
-    own = {name: (lambda name=name: _from_hub(spec.train, splits, name)) for name in splits}
-    return _from_hub(spec.train, splits, spec.train_split), own
+    own = {name: (lambda name=name: from_hub(spec.train, splits, name)) for name in splits}
+    return from_hub(spec.train, splits, spec.train_split), own
 
 
-def _is_on_disk(value: str) -> bool:
+def is_on_disk(value: str) -> bool:
     """Whether `value` is, or is meant as, a path: a missing `reviews.csv` is not to be looked up on the Hub."""
     path = Path(value).expanduser()
     looks_like_path = value.startswith((".", "/", "~")) or value.endswith("/") or "\\" in value
     return path.exists() or looks_like_path or path.suffix.lower() in (*TABLE_SUFFIXES, ".txt", ".xlsx", ".zip")
 
 
-def _from_dataset(rows: datasets.Dataset, where: str) -> Source:
+def from_dataset(rows: datasets.Dataset, where: str) -> Source:
     if not isinstance(rows, datasets.Dataset):
         raise UserError(f"{where} is a {type(rows).__name__}, allowed: a datasets.Dataset")
     if not len(rows):
@@ -168,7 +168,7 @@ def _from_dataset(rows: datasets.Dataset, where: str) -> Source:
     return Source(where=where, rows=rows.with_format(None), identity=("dataset", id(rows)))
 
 
-def _from_hub(name: str, splits: datasets.DatasetDict, split: str) -> Source:
+def from_hub(name: str, splits: datasets.DatasetDict, split: str) -> Source:
     rows = hub_split(name, splits, split)
     return Source(where=f"{name} (split {split})", rows=rows, identity=("hub", name, split))
 

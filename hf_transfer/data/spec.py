@@ -1,4 +1,4 @@
-"""Where labelled rows come from: two immutable values, `TextClassification` and `ImageClassification`.
+"""Where labelled rows come from: immutable values, `TextClassification`, `ImageClassification` and both in one.
 
 Nothing is opened here, and neither torch, pandas nor datasets is imported: naming, listing or explaining a recipe must
 stay cheap. `hf_transfer.data.load_data` does the reading.
@@ -41,7 +41,8 @@ class TextClassification:
         label_separator (`str`): what stands between the labels of one cell; makes the task multi-label.
         class_weights (`str`): "balanced" weighs each class by rows / (classes * rows of the class) of the train split.
         train_split (`str`): which split of a Hub data set is trained on.
-        split_seed (`int`): seed of the splits that are cut from train, apart from the training seed.
+        train_per_class (`int`): train on so many rows of each class alone, drawn by split_seed; validation and test keep all theirs.
+        split_seed (`int`): seed of the splits that are cut from train and of train_per_class, apart from the training seed.
         sep (`str`): separator of a table file; none is a comma for .csv and a tab for .tsv.
         header (`bool`): the first line of a .csv or .tsv file names the columns; without it they are named 0, 1, 2 and so on.
         encoding (`str`): text encoding of a .csv, .tsv, .jsonl or .json file.
@@ -61,6 +62,7 @@ class TextClassification:
     label_separator: str | None = None
     class_weights: str | None = None
     train_split: str = "train"
+    train_per_class: int | None = None
     split_seed: int = 0
     sep: str | None = None
     header: bool = True
@@ -90,7 +92,8 @@ class ImageClassification:
         label_separator (`str`): what stands between the labels of one cell; makes the task multi-label.
         class_weights (`str`): "balanced" weighs each class by rows / (classes * rows of the class) of the train split.
         train_split (`str`): which split of a Hub data set is trained on.
-        split_seed (`int`): seed of the splits that are cut from train, apart from the training seed.
+        train_per_class (`int`): train on so many rows of each class alone, drawn by split_seed; validation and test keep all theirs.
+        split_seed (`int`): seed of the splits that are cut from train and of train_per_class, apart from the training seed.
         sep (`str`): separator of a table file; none is a comma for .csv and a tab for .tsv.
         header (`bool`): the first line of a .csv or .tsv file names the columns; without it they are named 0, 1, 2 and so on.
         encoding (`str`): text encoding of a .csv, .tsv, .jsonl or .json file.
@@ -109,6 +112,7 @@ class ImageClassification:
     label_separator: str | None = None
     class_weights: str | None = None
     train_split: str = "train"
+    train_per_class: int | None = None
     split_seed: int = 0
     sep: str | None = None
     header: bool = True
@@ -119,6 +123,61 @@ class ImageClassification:
         _check_shared(self)
         _check_column(self, "image")
         _check_bool(self, "drop_broken")
+
+
+@dataclass(frozen=True)
+class TextImageClassification:
+    """Rows that have a text and an image each, with labels: classes, several labels per row, or a number.
+
+    Args:
+        train (`str` or `datasets.Dataset`): a .csv, .tsv, .jsonl, .json or .parquet file with a column of texts and one of image paths (relative to the file), or a Hub id as `name` or `name:config`.
+        validation (`str`, `float` or `datasets.Dataset`): a file, a Hub id, a split name of train's Hub data set, or the fraction to cut from train; none takes the data set's own split, else cuts 0.1.
+        test (`str`, `float` or `datasets.Dataset`): the same as validation; none takes the data set's own labelled split, else cuts 0.2.
+        text (`str`): column with the text; none finds a column named text, sentence, content, review or body.
+        image (`str`): column with the image or its path; none finds a column named image or img.
+        label (`str` or `tuple[str, ...]`): column with the label, or several 0/1 columns; none finds a column named label, labels, class, category, target or sentiment.
+        problem_type (`str`): single_label_classification, multi_label_classification or regression; none finds it from the labels.
+        label_separator (`str`): what stands between the labels of one cell; makes the task multi-label.
+        class_weights (`str`): "balanced" weighs each class by rows / (classes * rows of the class) of the train split.
+        train_split (`str`): which split of a Hub data set is trained on.
+        train_per_class (`int`): train on so many rows of each class alone, drawn by split_seed; validation and test keep all theirs.
+        split_seed (`int`): seed of the splits that are cut from train and of train_per_class, apart from the training seed.
+        sep (`str`): separator of a table file; none is a comma for .csv and a tab for .tsv.
+        header (`bool`): the first line of a .csv or .tsv file names the columns; without it they are named 0, 1, 2 and so on.
+        encoding (`str`): text encoding of a .csv, .tsv, .jsonl or .json file.
+        drop_empty (`bool`): drop and count rows without text instead of stopping at them.
+        drop_broken (`bool`): drop and count rows whose file is no image, or a damaged one, instead of stopping at them.
+
+    Raises:
+        `UserError`: a field has a value that is not allowed.
+    """  # noqa: E501 - each line is one flag's help
+
+    train: str | Dataset
+    validation: str | float | Dataset | None = None
+    test: str | float | Dataset | None = None
+    text: str | None = None
+    image: str | None = None
+    label: str | tuple[str, ...] | None = None
+    problem_type: str | None = None
+    label_separator: str | None = None
+    class_weights: str | None = None
+    train_split: str = "train"
+    train_per_class: int | None = None
+    split_seed: int = 0
+    sep: str | None = None
+    header: bool = True
+    encoding: str = "utf-8"
+    drop_empty: bool = False
+    drop_broken: bool = False
+
+    def __post_init__(self):
+        _check_shared(self)
+        for field in ("text", "image"):
+            _check_column(self, field)
+        for field in ("drop_empty", "drop_broken"):
+            _check_bool(self, field)
+        if self.text is not None and self.text == self.image:
+            raise _wrong(self, "image", "another column than data.text")
 
 
 def _wrong(spec, field: str, allowed: str) -> UserError:
@@ -146,6 +205,12 @@ def _check_shared(spec) -> None:
             spec, "validation", f"less than {1.0 - spec.test:g}, what data.test={spec.test:g} leaves of train"
         )
     _check_label(spec)
+    _check_per_class(spec)
+    check_reading(spec)
+
+
+def check_reading(spec) -> None:
+    """Fields that say how rows are read, labelled or not."""
     if not isinstance(spec.train_split, str) or not spec.train_split:
         raise _wrong(spec, "train_split", "a split name")
     if not isinstance(spec.split_seed, int) or isinstance(spec.split_seed, bool):
@@ -184,6 +249,17 @@ def _check_label(spec) -> None:
         raise _wrong(spec, "class_weights", "balanced, or none")
     if spec.class_weights and (several or spec.problem_type not in (None, "single_label_classification")):
         raise _wrong(spec, "class_weights", "none, as only single_label_classification has class weights")
+
+
+def _check_per_class(spec) -> None:
+    count = spec.train_per_class
+    if count is None:
+        return
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise _wrong(spec, "train_per_class", "a number of rows, 1 or more, or none")
+    several = isinstance(spec.label, tuple) or spec.label_separator is not None
+    if several or spec.problem_type not in (None, "single_label_classification"):
+        raise _wrong(spec, "train_per_class", "none, as only single_label_classification has rows of one class")
 
 
 def _check_column(spec, field: str) -> None:

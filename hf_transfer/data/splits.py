@@ -63,6 +63,29 @@ def cut(
     return {name: np.array(sorted(rows), dtype=np.int64) for name, rows in parts.items()}
 
 
+def few_of_each(keys: Sequence[bytes], classes: Sequence[int], count: int, seed: int) -> np.ndarray:
+    """Draw rows of each class; fewer where a class has no more.
+
+    What is drawn for a smaller `count` is among what is drawn for a larger one. Rows of equal content come last: eight
+    rows should be eight texts.
+
+    Args:
+        keys (`Sequence[bytes]`): content key per row.
+        classes (`Sequence[int]`): class per row.
+        count (`int`): rows of each class.
+        seed (`int`): the split seed.
+
+    Returns:
+        `np.ndarray`: positions of the rows, ascending.
+    """
+    members, seen = defaultdict(list), Counter()
+    for position, (key, group) in enumerate(zip(keys, classes, strict=True)):
+        members[group].append((seen[group, key], _rank(seed, key, seen[group, key]), position))
+        seen[group, key] += 1
+    drawn = [position for rows in members.values() for *_, position in sorted(rows)[:count]]
+    return np.array(sorted(drawn), dtype=np.int64)
+
+
 def without(rows: np.ndarray, keys: Sequence[bytes], held_out: set[bytes]) -> np.ndarray:
     """`rows` less those whose content is in `held_out`."""
     return np.array([i for i in rows if keys[i] not in held_out], dtype=np.int64)

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..data.spec import ImageClassification, TextClassification
+from ..data.spec import ImageClassification, TextClassification, TextImageClassification
 from ..errors import UserError
-from ..predictor import load_saved_model
+from ..predictor import check_classifier, load_saved_model
 from ..recipe import Recipe
 from ..recipe_json import recipe_from_dict
 from ..results import RunResult
@@ -102,8 +102,9 @@ def _open(folder: Path, name: str, trusted: bool) -> Member:
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; give the output folders of finished runs")
     result = RunResult.load(folder)
+    check_classifier(folder, result.recipe)
     recipe = recipe_from_dict(result.recipe, where=str(folder / "recipe.json"))
-    if not isinstance(recipe.data, TextClassification | ImageClassification):
+    if not isinstance(recipe.data, TextClassification | ImageClassification | TextImageClassification):
         raise UserError(f"{folder}: {type(recipe.data).__name__} has several tasks; averages are of models with one")
     return Member(name, folder, recipe, result, trusted)
 
@@ -134,9 +135,10 @@ def _check_alike(first: Member, other: Member) -> None:
             _refuse(first, other, f"weight {name}", _told(first.tensors.get(name)), _told(other.tensors.get(name)))
     here, there = first.recipe.backbone, other.recipe.backbone
     # Weights can be averaged because they went out from the same ones.
-    went_on = Path(there.checkpoint).is_dir() and Path(there.checkpoint).resolve() == first.folder.resolve()
-    if not went_on and _checkpoint(here) != _checkpoint(there):
-        _refuse(first, other, "backbone.checkpoint", here.checkpoint, there.checkpoint)
+    went_on = any(Path(one.checkpoint).resolve() == first.folder.resolve() for one in _parts(there))
+    if not went_on and _checkpoints(here) != _checkpoints(there):
+        shown = [" + ".join(one.checkpoint for one in _parts(backbone)) for backbone in (here, there)]
+        _refuse(first, other, "backbone.checkpoint", *shown)
 
 
 def _refuse(first: Member, other: Member, what: str, here: Any, there: Any) -> None:
@@ -147,9 +149,15 @@ def _told(tensor: tuple | None) -> str:
     return "missing" if tensor is None else f"{tensor[0]} {list(tensor[1])}"
 
 
-def _checkpoint(backbone) -> tuple:
-    where = backbone.checkpoint
-    return (last_name(where) if is_path(where) else where), backbone.revision
+def _parts(backbone) -> list:
+    return list(getattr(backbone, "parts", {"": backbone}).values())
+
+
+def _checkpoints(backbone) -> list[tuple]:
+    return [
+        (last_name(one.checkpoint) if is_path(one.checkpoint) else one.checkpoint, one.revision)
+        for one in _parts(backbone)
+    ]
 
 
 def _flat(content: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -94,7 +94,7 @@ def publish_average(folder: Path, place: Workplace, member: Member, account: Acc
         },
     )
     result.data["pictures"] = {**draw(result, staging), **(account.draw(staging) if account.draw else {})}
-    result.data["files"] = sorted({path.name for path in staging.iterdir()} | {"README.md", "results.json"})
+    result.data["files"] = sorted({*folders.files_of(staging), "README.md", "results.json"})
     result.save()
     card = model_card(result, loading_snippet(predictor.model, member.recipe))
     (staging / "README.md").write_text(with_paragraph(card, account.about), encoding="utf-8")

@@ -81,6 +81,13 @@ def export_onnx(
     from .rows import check_batches
 
     predictor = load(folder)
+    if hasattr(predictor, "of"):
+        raise UserError(f"{folder} has several tasks; --task NAME takes one out: {', '.join(predictor)}")
+    if hasattr(predictor.backbone, "parts"):
+        raise UserError(
+            f"{folder} is a fused model, and ONNX takes models with one network for now; predict with PyTorch "
+            f"(`hf-transfer predict {folder}`)"
+        )
     with _staged(target) as partial:
         model = predictor.model.to("cpu").eval()
         batches, source = check_batches(predictor, rows)

@@ -16,7 +16,8 @@ def listing() -> str:
     rows = [["recorded from", "what", "part", "rows", "dtype", "size", "last used"]]
     for entry in entries:
         about = entry.about
-        what = "+".join(about.get("keeps", [])) + ("" if entry.finished else ", unfinished")
+        layers = f" of {about['layers']} layers" if about.get("layers") else ""
+        what = "+".join(about.get("keeps", [])) + layers + ("" if entry.finished else ", unfinished")
         source = last_name(about["checkpoint"]) if about.get("checkpoint") else "images"
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
         count = f"{about.get('rows', 0):,}"

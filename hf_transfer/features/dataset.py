@@ -24,6 +24,8 @@ class FeatureSet(Dataset):
         labels (`np.ndarray`): one per row.
     """
 
+    widths = None  # of one backbone
+
     def __init__(self, folder: Path, labels: np.ndarray):
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         self.folder, self.labels = folder, torch.from_numpy(np.ascontiguousarray(labels))

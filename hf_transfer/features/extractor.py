@@ -68,7 +68,13 @@ class Extractor:
         job = Job(
             name=f"features, {name}",
             identity={**identity, "keeps": keeps},
-            about={**self.about, "keeps": keeps, "part": name, "dtype": dtype},
+            about={
+                **self.about,
+                "keeps": keeps,
+                "layers": getattr(self.replay, "layers", None),
+                "part": name,
+                "dtype": dtype,
+            },
             batches=source.batches,
             compute=compute,
             rows=source.count,

@@ -46,8 +46,17 @@ def backbone_identity(model, keeps: tuple[str, ...]) -> dict:
         "class": type(net).__name__,
         "settings": settings,
         "layer": getattr(model.config, "layer", None),
+        **_fusion_identity(model, keeps),
         "weights": _weights_digest(net, skipped),
     }
+
+
+def _fusion_identity(model, keeps: tuple[str, ...]) -> dict:
+    """Which layers are recorded, apart or as their mean, and how the backbone itself pooled them if it did."""
+    fusion = getattr(model.config, "fusion", None)
+    if fusion is None:
+        return {}
+    return {"fusion": dict(fusion), **({"pooled by": model.config.pooling} if keeps == ("pooled",) else {})}
 
 
 def _classifier(net):

@@ -38,11 +38,26 @@ class Pooling(nn.Module):
         if mode == "attention":
             self.score = nn.Linear(width, 1)
 
+    @property
+    def learned(self) -> bool:
+        return self.mode == "attention"
+
+    @property
+    def linear(self) -> bool:
+        """Whether the vector of a weighted sum of states is the weighted sum of the vectors, before it is scaled."""
+        return self.mode in ("cls", "mean")
+
     def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        pooled = self.pool(tokens, mask.unsqueeze(-1).to(torch.bool))
+        return self.scaled(self.pool(tokens, mask))
+
+    def scaled(self, pooled: torch.Tensor) -> torch.Tensor:
         return nn.functional.normalize(pooled, dim=-1) if self.normalize else pooled
 
-    def pool(self, tokens: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    def pool(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Pool `tokens` of shape `(batch, length, ..., width)` to `(batch, ..., width)`, not scaled yet."""
+        real = mask.to(torch.bool)
+        while real.ndim < tokens.ndim:  # by unsqueeze: a view of computed sizes would fix the batch in an export
+            real = real.unsqueeze(-1)
         if self.mode == "cls":
             return tokens[:, 0]
         if self.mode == "mean":
@@ -68,6 +83,18 @@ class LinearHead(nn.Module):
         return self.out(self.dropout(features.pooled))
 
 
+class NoHead(nn.Module):
+    """The pooled features themselves: what a part of a fused model gives."""
+
+    reads = "pooled"
+
+    def __init__(self, width: int, num_labels: int):
+        super().__init__()
+
+    def forward(self, features: Features) -> torch.Tensor:
+        return features.pooled
+
+
 class MLPHead(nn.Module):
     """Dense layers with ReLU on the pooled features, then a linear layer."""
 
@@ -86,14 +113,15 @@ class MLPHead(nn.Module):
         return self.out(self.hidden(features.pooled))
 
 
-class LSTMHead(nn.Module):
-    """An LSTM over the token states; the last state of each direction feeds a linear layer.
+class _RecurrentHead(nn.Module):
+    """A recurrent net over the token states; the last state of each direction feeds a linear layer.
 
     The backward direction reads each row reversed by its own length (a gather), which equals a packed sequence, and
     unlike one can be exported to ONNX. So padding and batch mates never change a row's logits.
     """
 
     reads = "tokens"
+    cell: type[nn.RNNBase]
 
     def __init__(
         self,
@@ -107,9 +135,9 @@ class LSTMHead(nn.Module):
         super().__init__()
         ways = 2 if bidirectional else 1
         sizes = [width] + [hidden_size * ways] * (num_layers - 1)
-        self.forward_layers = nn.ModuleList(nn.LSTM(size, hidden_size, batch_first=True) for size in sizes)
+        self.forward_layers = nn.ModuleList(self.cell(size, hidden_size, batch_first=True) for size in sizes)
         self.backward_layers = nn.ModuleList(
-            nn.LSTM(size, hidden_size, batch_first=True) for size in (sizes if bidirectional else [])
+            self.cell(size, hidden_size, batch_first=True) for size in (sizes if bidirectional else [])
         )
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(hidden_size * ways, num_labels)
@@ -132,9 +160,58 @@ class LSTMHead(nn.Module):
         return self.out(self.dropout(torch.cat(ends, dim=-1)))
 
 
+class LSTMHead(_RecurrentHead):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997)."""
+
+    cell = nn.LSTM
+
+
+class GRUHead(_RecurrentHead):
+    """Gated recurrent units (Cho et al. 2014): a quarter fewer parameters than the LSTM's."""
+
+    cell = nn.GRU
+
+
+class AttentionHead(nn.Module):
+    """Multi-head attention pooling: a learned query reads the token states, then a linear layer.
+
+    One query for each head: every head weighs the tokens anew, in its own part of projected states (Vaswani et al.
+    2017, section 3.2.2, with a learned query as in Set Transformer's pooling, Lee et al. 2019, section 3.2). Padding
+    never counts.
+    """
+
+    reads = "tokens"
+
+    def __init__(self, width: int, num_labels: int, num_heads: int = 4, dropout: float = 0.1):
+        if width % num_heads:
+            fitting = [number for number in range(1, 17) if width % number == 0]
+            raise ValueError(f"{num_heads} does not divide the width {width}; allowed: {fitting}")
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(1, 1, width) * width**-0.5)
+        self.attention = nn.MultiheadAttention(width, num_heads, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(width, num_labels)
+
+    def forward(self, features: Features) -> torch.Tensor:
+        tokens = features.tokens
+        # A row without a single token would be a softmax over nothing: its first position always counts.
+        first = torch.arange(tokens.shape[1], device=tokens.device) == 0
+        hidden = (features.mask == 0) & ~first
+        query = self.query.expand(tokens.shape[0], -1, -1)
+        pooled, _ = self.attention(query, tokens, tokens, key_padding_mask=hidden, need_weights=False)
+        return self.out(self.dropout(pooled.squeeze(1)))
+
+
 def _take(states: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Gather `states[b, positions[b, t]]` for every row `b`; returns `(batch, positions, width)`."""
     return states.gather(1, positions.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
 
 
-HEADS = {"linear": LinearHead, "mlp": MLPHead, "lstm": LSTMHead}
+HEADS = {
+    "linear": LinearHead,
+    "mlp": MLPHead,
+    "lstm": LSTMHead,
+    "gru": GRUHead,
+    "attention": AttentionHead,
+    "none": NoHead,
+}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..results import RunResult
+from ..scrub import backbones
 
 COUNT = 6
 SHOWABLE = (1, 3, 4)  # channels: grey, RGB, RGBA
@@ -96,7 +97,7 @@ def _each_class_first(labels: list) -> list[int]:
 def _of_rows(rows, numbers: Iterable[int], result: RunResult, note: str) -> Examples:
     from ..backbones import ImageBackbone
 
-    channels = result.recipe["backbone"].get("in_chans") or 3
+    channels = next(iter(backbones(result.recipe["backbone"]).values())).get("in_chans") or 3
     texts, pictures = [], []
     for number in numbers:
         if len(texts) + len(pictures) == COUNT:

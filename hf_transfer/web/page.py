@@ -1,6 +1,9 @@
 """What the demo page of a finished run says and asks for: plain values, which a Space holds as page.json."""
 
+from ..errors import UserError
 from ..results import RunResult, short_source, span
+from ..scrub import backbones
+from ..task_results import is_mixture
 
 _LISTED = 20  # class names in the heading
 
@@ -15,7 +18,18 @@ def page_of(result: RunResult) -> dict:
         `dict`: `title`, `about` (lines under it), `kind` (text or image), `inputs` (what each input is called),
         `answer` (what the output is called), `problem_type`, `channels` or `max_length`, and no `examples` yet.
     """
-    data, backbone = result.recipe["data"], result.recipe["backbone"]
+    if is_mixture(result):
+        task = next(iter(result.data["tasks"]))
+        raise UserError(
+            f"{result.output_dir} has several tasks; export one first: hf-transfer export {result.output_dir} --task "
+            f"{task} --output DIR"
+        )
+    data, parts = result.recipe["data"], list(backbones(result.recipe["backbone"]).values())
+    if data["kind"] == "TextImageClassification":
+        raise UserError(
+            "the demo page shows one kind of input, and this model reads a text and an image; "
+            "`hf-transfer predict` takes a table of both"
+        )
     kind = "image" if data["kind"] == "ImageClassification" else "text"
     regression = result.problem_type == "regression"
     page = {
@@ -28,8 +42,8 @@ def page_of(result: RunResult) -> dict:
         "examples": [],
     }
     if kind == "image":
-        return {**page, "channels": backbone.get("in_chans") or 3}
-    return {**page, "max_length": backbone["max_length"]}
+        return {**page, "channels": parts[0].get("in_chans") or 3}
+    return {**page, "max_length": max(part["max_length"] for part in parts)}
 
 
 def _inputs(data: dict, kind: str) -> list[str]:

@@ -52,9 +52,9 @@ def running(folder: str | os.PathLike, port: int | None = None, examples: str | 
         from ..results import RunResult
         from .page import page_of
 
-        predictor = load(folder)
         result = RunResult.load(folder)
         page = page_of(result)
+        predictor = load(folder)
         page["examples"] = _examples(predictor.recipe, result, page, examples, Path(place))
 
         from . import app

@@ -28,7 +28,8 @@ def folder(tmp_path_factory):
     write_csv(path / "new.csv", ["body"], [[text] for text, _ in make_texts(5, seed=1)])
     write_csv(path / "more.csv", ["body", "stars"], make_texts(20, seed=2))
     write_images(path / "photos")
-    mini_text_checkpoint(path / "sentence-transformers/all-MiniLM-L6-v2", max_position_embeddings=140)
+    (path / "raw.txt").write_text("".join(f"{text}\n" for text, _ in make_texts(60, seed=3)))
+    mini_text_checkpoint(path / "sentence-transformers/all-MiniLM-L6-v2", max_position_embeddings=260)
     mini_image_checkpoint(path / "net")
     return path
 
@@ -44,7 +45,7 @@ def test_commands(folder, monkeypatch, capsys):
     """In order, since later ones read what earlier ones wrote; `accelerate launch` and the checkpoint are swapped."""
     monkeypatch.chdir(folder)
     commands = [line for block in blocks("bash") for line in block.splitlines() if not line.startswith("make ")]
-    assert len(commands) == 7
+    assert len(commands) == 8
     for command in commands:
         words = shlex.split(command)
         if words[:2] == ["accelerate", "launch"]:
@@ -56,13 +57,16 @@ def test_commands(folder, monkeypatch, capsys):
             assert cli.run_recipe_main([*words[3:], *extra]) == 0, command
         else:
             assert words[0] == "hf-transfer"
+            if words[1] == "run" and words[2].startswith("pipelines/"):
+                small = "sentence-transformers/all-MiniLM-L6-v2"
+                words += ["--1.backbone.checkpoint", small, "--2.backbone.checkpoint", small, "--max_steps", "2"]
             assert cli.main(words[1:]) == 0, command
         assert capsys.readouterr().out
     assert (folder / "predictions.csv").read_text().startswith("body,label,confidence,prob_bad,prob_good")
 
 
 def test_every_recipe_is_in_the_table():
-    named = re.findall(r"^\| `((?:text|vision)/\w+)` \|", README.split("## Recipes")[1].split("## ")[0], re.MULTILINE)
+    named = re.findall(r"^\| `(\w+/\w+)` \|", README.split("## Recipes")[1].split("## ")[0], re.MULTILINE)
     assert sorted(named) == sorted(list_recipes())
 
 

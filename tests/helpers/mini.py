@@ -94,3 +94,12 @@ def write_images(folder: Path, count: int = 12, classes: tuple[str, ...] = ("dar
             pixels = draw.integers(0, 60, (20, 24, 3)) + level * 180 // max(1, len(classes) - 1)
             Image.fromarray(pixels.astype("uint8")).save(folder / name / f"{number:03}.png")
     return folder
+
+
+def write_text_images(folder: Path, count: int = 60) -> Path:
+    """Write `rows.csv` with columns text, image (a path relative to it) and label; either tells the label."""
+    write_images(folder / "photos", count // 2, ("bad", "good"))
+    rows = [
+        (text, f"photos/{label}/{number // 2:03}.png", label) for number, (text, label) in enumerate(make_texts(count))
+    ]
+    return write_csv(folder / "rows.csv", ["text", "image", "label"], rows)

@@ -1,10 +1,10 @@
-"""Heads: padding and batch mates never change a row, and the LSTM equals a packed one."""
+"""Heads: padding and batch mates never change a row, and the recurrent ones equal packed ones."""
 
 import pytest
 import torch
 from torch import nn
 
-from hf_transfer.hub.heads_transfer import HEADS, Features, LSTMHead, Pooling
+from hf_transfer.hub.heads_transfer import HEADS, AttentionHead, Features, GRUHead, LSTMHead, Pooling
 
 LENGTHS = torch.tensor([5, 3, 1, 4])
 
@@ -12,7 +12,7 @@ LENGTHS = torch.tensor([5, 3, 1, 4])
 @pytest.fixture
 def batch():
     torch.manual_seed(0)
-    tokens = torch.randn(4, 5, 6)
+    tokens = torch.randn(4, 5, 8)
     mask = (torch.arange(5) < LENGTHS.unsqueeze(1)).long()
     return tokens, mask
 
@@ -24,9 +24,9 @@ def features(head, tokens, mask):
 @pytest.mark.parametrize("kind", sorted(HEADS))
 def test_padding_and_batch_mates_change_nothing(kind, batch):
     tokens, mask = batch
-    head = HEADS[kind](6, 3).eval()
+    head = HEADS[kind](8, 3).eval()
     together = head(features(head, tokens, mask))
-    rubbish = torch.cat([tokens.masked_fill(mask.unsqueeze(-1) == 0, 99.0), torch.full((4, 3, 6), -7.0)], 1)
+    rubbish = torch.cat([tokens.masked_fill(mask.unsqueeze(-1) == 0, 99.0), torch.full((4, 3, 8), -7.0)], 1)
     padded = head(features(head, rubbish, torch.cat([mask, torch.zeros(4, 3, dtype=torch.long)], 1)))
     torch.testing.assert_close(padded, together, atol=1e-6, rtol=0)
     for row, length in enumerate(LENGTHS.tolist()):
@@ -34,18 +34,20 @@ def test_padding_and_batch_mates_change_nothing(kind, batch):
         torch.testing.assert_close(alone[0], together[row], atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("head", [LSTMHead, GRUHead])
 @pytest.mark.parametrize("layers,both", [(1, True), (2, True), (3, False)])
-def test_lstm_equals_torchs_packed_lstm(layers, both, batch):
+def test_recurrent_heads_equal_torchs_packed_ones(layers, both, head, batch):
     tokens, mask = batch
-    ours = LSTMHead(6, 3, hidden_size=4, num_layers=layers, dropout=0.0, bidirectional=both).eval()
-    packed = nn.LSTM(6, 4, num_layers=layers, batch_first=True, bidirectional=both)
+    ours = head(8, 3, hidden_size=4, num_layers=layers, dropout=0.0, bidirectional=both).eval()
+    packed = head.cell(8, 4, num_layers=layers, batch_first=True, bidirectional=both)
     with torch.no_grad():
         for way, stack in (("", ours.forward_layers), ("_reverse", ours.backward_layers)):
             for number, layer in enumerate(stack):
                 for name, parameter in layer.named_parameters():
                     getattr(packed, name.replace("_l0", f"_l{number}{way}")).copy_(parameter)
     rows = nn.utils.rnn.pack_padded_sequence(tokens, LENGTHS, batch_first=True, enforce_sorted=False)
-    ends = packed(rows)[1][0]
+    last = packed(rows)[1]
+    ends = last[0] if head is LSTMHead else last
     expected = ours.out(torch.cat([ends[-2], ends[-1]], -1) if both else ends[-1])
     torch.testing.assert_close(ours(Features(tokens, mask)), expected, atol=1e-6, rtol=0)
 
@@ -61,3 +63,33 @@ def test_pooling_by_hand():
     torch.testing.assert_close(attention(tokens, mask), torch.tensor([[2.0, 3.0]]))
     normalized = Pooling("mean", 2, normalize=True)(tokens, mask)
     torch.testing.assert_close(normalized, torch.tensor([[2.0, 3.0]]) / 13**0.5)
+
+
+def test_attention_head_by_hand(batch):
+    """Each head: softmax over real tokens of its query with its keys, and the weighted sum of its values."""
+    tokens, mask = batch
+    head = AttentionHead(8, 3, num_heads=2, dropout=0.0).eval()
+    attention = head.attention
+    query, keys, values = (
+        states @ weight.T + bias
+        for states, weight, bias in zip(
+            (head.query, tokens, tokens),
+            attention.in_proj_weight.chunk(3),
+            attention.in_proj_bias.chunk(3),
+            strict=True,
+        )
+    )
+    parts = []
+    for part in (slice(0, 4), slice(4, 8)):
+        scores = (keys[..., part] * query[..., part]).sum(-1) / 4**0.5
+        weights = scores.masked_fill(mask == 0, float("-inf")).softmax(1)
+        parts.append((weights.unsqueeze(-1) * values[..., part]).sum(1))
+    expected = head.out(attention.out_proj(torch.cat(parts, -1)))
+    torch.testing.assert_close(head(Features(tokens, mask)), expected)
+
+
+def test_a_row_without_tokens_gives_numbers():
+    tokens, mask = torch.randn(2, 3, 8), torch.tensor([[1, 1, 0], [0, 0, 0]])
+    for kind in HEADS:
+        pooled = Pooling("mean", 8)(tokens, mask)
+        assert HEADS[kind](8, 3).eval()(Features(tokens, mask, pooled)).isfinite().all(), kind

@@ -135,10 +135,12 @@ def test_the_hub_folder_is_flat_and_imports_siblings_by_one_dot():
 
 
 # What a single method is made of
-LIBRARIES = {"strategies.lora": {"peft"}}
+LIBRARIES = {"strategies.lora": {"peft"}, "strategies.contrastive": {"sentence_transformers"}}
 
 
-@pytest.mark.parametrize("name", ["heads", "strategies", "objectives", "reweighting", "scores"])
+@pytest.mark.parametrize(
+    "name", ["heads", "pretraining.heads", "strategies", "transforms", "objectives", "reweighting", "scores"]
+)
 def test_a_noun_knows_torch_its_own_kind_and_nobody_else(name):
     if name in ("reweighting", "scores") and not below(name):
         return  # these come with later steps
@@ -149,9 +151,11 @@ def test_a_noun_knows_torch_its_own_kind_and_nobody_else(name):
 
 
 def test_a_recipe_knows_the_nouns_alone():
-    nouns = {m for name in ("data.spec", "heads", "strategies", "objectives", "backbones") for m in below(name)}
+    names = ("data.spec", "data.raw", "heads", "pretraining.heads", "strategies", "objectives", "backbones")
+    nouns = {m for name in names for m in below(name)}
+    nouns |= {f"{PACKAGE}.pretraining.checks", f"{PACKAGE}.data.mixture"}
     found = OURS[f"{PACKAGE}.recipe"]
-    assert own(found) <= {*nouns, PACKAGE, f"{PACKAGE}.errors"}
+    assert own(found) <= {*nouns, PACKAGE, f"{PACKAGE}.errors", f"{PACKAGE}.readonly"}
     assert third_party(found) == set()
     found = OURS[f"{PACKAGE}.recipe_json"]
     assert own(found) <= {PACKAGE, f"{PACKAGE}.recipe", f"{PACKAGE}.errors"}
@@ -180,13 +184,22 @@ def test_a_recipe_of_a_stranger_is_read_by_the_hubs_client_and_ourselves_alone()
 
 
 def test_the_card_knows_results_alone_and_only_the_run_knows_it():
-    allowed = {*below("card"), f"{PACKAGE}.results", f"{PACKAGE}.licenses", f"{PACKAGE}.scrub", f"{PACKAGE}.errors"}
+    allowed = {
+        *below("card"),
+        f"{PACKAGE}.results",
+        f"{PACKAGE}.task_results",
+        f"{PACKAGE}.licenses",
+        f"{PACKAGE}.scrub",
+        f"{PACKAGE}.errors",
+    }
     for module, found in below("card").items():
         assert own(found) <= allowed, module
         assert third_party(found) <= {"huggingface_hub", "jinja2", "matplotlib", "numpy", "yaml"}, module
     users = {module for module, found in OURS.items() if touches(found, f"{PACKAGE}.card")}
     # An average is a result of its own; the others put a table or a paragraph into the text of one.
-    makers, adders = ("single_task", "ensemble.publishing"), ("ensemble.interpolation", "ensemble.soups", "seeds")
+    makers = ("single_task", "ensemble.publishing", "pretraining.path", "pretraining.card", "pipelines.report")
+    makers += ("multitask.path", "multitask.exporting")
+    adders = ("ensemble.interpolation", "ensemble.soups", "seeds")
     assert users - set(below("card")) == {f"{PACKAGE}.{name}" for name in (*makers, *adders)}
 
 

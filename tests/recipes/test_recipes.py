@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hf_transfer import Recipe, flags
+from hf_transfer import Pipeline, Recipe, flags
 from hf_transfer.linear_fit import settle_fit
+from hf_transfer.pretraining.checks import pretrains
 from hf_transfer.recipe_files import list_recipes, load_recipe
-from hf_transfer.recipe_json import recipe_from_dict, recipe_to_dict
+from hf_transfer.recipe_json import pipeline_from_dict, pipeline_to_dict, recipe_from_dict, recipe_to_dict
 from hf_transfer.stages import stages_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +27,10 @@ TABLE = {
     "text/linear_probe": ("LinearHead", "FrozenFeatures", {}),
     "text/mlp_frozen": ("MLPHead", "FrozenFeatures", {}),
     "text/lstm_frozen": ("LSTMHead", "FrozenFeatures", {"head.num_layers": 2, "head.bidirectional": True}),
+    "text/gru_frozen": ("GRUHead", "FrozenFeatures", {"head.num_layers": 2}),
+    "text/attention_frozen": ("AttentionHead", "FrozenFeatures", {}),
+    "text/layer_mix": ("LinearHead", "FrozenFeatures", {"backbone.fusion.method": "scalar_mix"}),
+    "vision/layer_mix": ("LinearHead", "FrozenFeatures", {"backbone.fusion.method": "scalar_mix"}),
     "text/lstm_full": ("LSTMHead", "FullFineTune", {"head.num_layers": 2, "head.bidirectional": True}),
     "text/lstm_embeddings": ("LSTMHead", "FullFineTune", {"backbone.embeddings_only": True}),
     "text/full_finetune": ("NativeHead", "FullFineTune", {}),
@@ -33,7 +38,12 @@ TABLE = {
     "text/lp_ft": ("LinearHead", "tuple", {"backbone.pooling": "mean"}),
     "text/gradual_unfreeze": ("LinearHead", "GradualUnfreeze", {"strategy.slanted_triangular": True}),
     "text/lora": ("LinearHead", "LoRA", {"strategy.rank": 8}),
+    "text/few_shot": ("LinearHead", "tuple", {"data.train_per_class": 8}),
     "text/l2_sp": ("LinearHead", "FullFineTune", {"objective.2.alpha": 0.01, "objective.weights": (1.0, 1.0)}),
+    "pretraining/mlm": ("MaskedLMHead", "FullFineTune", {"head.probability": 0.15}),
+    "pretraining/simclr": ("ProjectionHead", "FullFineTune", {}),
+    "pretraining/supervised_source": ("NativeHead", "FullFineTune", {}),
+    "multitask/glue_pair": ("NativeHead", "FullFineTune", {"data.sampling": "temperature", "data.temperature": 2.0}),
     "vision/lp_ft": ("LinearHead", "tuple", {}),
     "vision/layer_decay": ("LinearHead", "FullFineTune", {"strategy.layer_decay": 0.75}),
     "vision/linear_probe": ("LinearHead", "FrozenFeatures", {}),
@@ -41,6 +51,9 @@ TABLE = {
     "vision/resnet50_head": ("NativeHead", "FrozenFeatures", {}),
     "vision/vgg16_mlp": ("MLPHead", "FrozenFeatures", {"head.hidden_sizes": (1024, 512)}),
     "vision/inception_probe": ("LinearHead", "FrozenFeatures", {}),
+    "text/fused_encoders": ("LinearHead", "FrozenFeatures", {"backbone.fusion": "concat"}),
+    "vision/fused_nets": ("LinearHead", "FrozenFeatures", {"backbone.fusion": "weighted", "backbone.alpha": None}),
+    "multimodal/text_image": ("LinearHead", "FrozenFeatures", {"data.text": "productDisplayName"}),
 }
 NETS = {
     "vision/full_finetune": "timm/resnet18.",
@@ -50,8 +63,16 @@ NETS = {
 }
 
 
+PIPELINES = sorted(name for name in FILES if name.startswith("pipelines/"))  # of recipes that are tested themselves
+RECIPES = sorted(set(FILES) - set(PIPELINES))
+
+
 def fits_of(recipe) -> list[str]:
     return [settle_fit(one, one.strategy.frozen_depth(1) >= 1, named) for one, named in stages_of(recipe)]
+
+
+def checkpoints_of(recipe) -> list[str]:
+    return [part.checkpoint for part in getattr(recipe.backbone, "parts", {"": recipe.backbone}).values()]
 
 
 def test_the_recipes_are_those_of_the_table():
@@ -66,14 +87,15 @@ def test_a_recipe_is_what_its_name_says(name):
     assert (type(recipe.head).__name__, type(recipe.strategy).__name__) == (head, strategy)
     found = {flag.name: flag.default for flag in flags.recipe_flags(recipe).values()}
     assert {key: found[key] for key in values} == values
-    assert recipe.backbone.checkpoint.startswith(NETS.get(name, ""))
+    assert checkpoints_of(recipe)[0].startswith(NETS.get(name, ""))
 
 
 def test_the_linear_probes_are_solved_and_nothing_else_is():
-    recipes = {name: load_recipe(name) for name in FILES}
+    recipes = {name: load_recipe(name) for name in RECIPES}
     solved = {name for name, recipe in recipes.items() if "lbfgs" in fits_of(recipe)}
     assert solved == {
-        "text/linear_probe", "text/lp_ft", "vision/linear_probe", "vision/lp_ft", "vision/inception_probe"
+        "text/few_shot", "text/linear_probe", "text/lp_ft", "vision/linear_probe", "vision/lp_ft",
+        "vision/inception_probe", "text/fused_encoders", "multimodal/text_image",
     }  # fmt: skip
 
 
@@ -82,7 +104,15 @@ def test_the_sgd_recipe_has_momentum():
     assert (training["optim"], training["optim_args"]) == ("sgd", "momentum=0.9")
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_pipeline_is_complete(name):
+    pipeline = load_recipe(name)
+    assert isinstance(pipeline, Pipeline) and set(pipeline.names) <= set(RECIPES)
+    assert len({one.backbone.checkpoint for one in pipeline.recipes}) == 1  # or two things would differ
+    assert pipeline_from_dict(json.loads(json.dumps(pipeline_to_dict(pipeline)))) == pipeline
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_complete(name):
     recipe = load_recipe(name)
     assert isinstance(recipe, Recipe)
@@ -90,13 +120,15 @@ def test_a_recipe_is_complete(name):
     if "sgd" in fits_of(recipe):
         assert {"learning_rate", "num_train_epochs", "per_device_train_batch_size"} <= set(recipe.training)
     # Real defaults: an organisation and a name for both, and all three splits stated.
-    assert recipe.backbone.checkpoint.count("/") == recipe.data.train.count("/") == 1
-    assert recipe.data.validation is not None and recipe.data.test is not None
+    assert all(name.count("/") == 1 for name in checkpoints_of(recipe))
+    for data in getattr(recipe.data, "tasks", {"": recipe.data}).values():  # of several tasks, each
+        assert data.train.count("/") == 1
+        assert data.validation is not None and (pretrains(recipe) or data.test is not None)
     assert recipe.summary == recipe.summary.strip() and len(recipe.summary) <= 100
     assert recipe_from_dict(json.loads(json.dumps(recipe_to_dict(recipe)))) == recipe
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
+@pytest.mark.parametrize("name", RECIPES)
 def test_the_training_fields_build_the_class(name, tmp_path):
     from transformers import TrainingArguments
 
@@ -108,7 +140,7 @@ def test_the_training_fields_build_the_class(name, tmp_path):
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_a_recipe_is_short_and_says_how_to_launch_it(name):
     source = FILES[name].read_text(encoding="utf-8")
-    assert len(source.splitlines()) <= 24
+    assert len(source.splitlines()) <= (30 if "FusedBackbone" in source else 24)  # two backbones, or one
     assert f"accelerate launch scripts/run_recipe.py {name}\n" in ast.get_docstring(ast.parse(source)) + "\n"
 
 

@@ -1,13 +1,26 @@
 """Every recipe really runs: two steps on the embedded demo, and two on its own architecture with random weights."""
 
+import csv
 import json
+from collections import Counter
 from dataclasses import replace
 
 import pytest
-from mini import make_texts, mini_image_checkpoint, mini_text_checkpoint, write_csv, write_images
+from mini import make_texts, mini_image_checkpoint, mini_text_checkpoint, write_csv, write_images, write_text_images
 
-from hf_transfer import ImageClassification, TextClassification, list_recipes, load, load_recipe, run
+from hf_transfer import (
+    ImageClassification,
+    RawImages,
+    RawText,
+    TextClassification,
+    TextImageClassification,
+    list_recipes,
+    load,
+    load_recipe,
+    run,
+)
 from hf_transfer.demo import demo_recipe
+from hf_transfer.pretraining.checks import pretrains
 
 TEXT_ARCHITECTURES = {
     "mpnet": "mpnet",
@@ -19,6 +32,8 @@ TEXT_ARCHITECTURES = {
 # The smallest legal sizes; VGG's two dense layers are 120 M parameters that the recipe never uses.
 IMAGE_SETTINGS = {"inception_v3": (75, {}), "vgg16": (32, {"mlp_ratio": 0.01})}
 IMAGE_SETTINGS["vit_tiny_patch16_224"] = (224, {"depth": 2, "embed_dim": 24})  # its positions have a fixed grid
+FEW = {"text": "few_texts", "image": "few_digits", "text_image": "few_hints"}
+NAMES = [name for name in list_recipes() if not name.startswith("multitask/")]  # those: tests/multitask
 TWO_STEPS = dict(max_steps=2, per_device_train_batch_size=4)
 
 
@@ -48,37 +63,82 @@ def few_digits(tmp_path_factory):
     return target
 
 
-@pytest.mark.parametrize("name", list_recipes())
-def test_demo(name, tmp_path, few_texts, few_digits):
+@pytest.fixture(scope="session")
+def few_hints(tmp_path_factory):
+    """Twelve digits of each class with their hints, as the demo writes them."""
+    from hf_transfer.demo import _made_once, _write_digits, _write_hints
+
+    source = tmp_path_factory.mktemp("demo") / "hints"
+    source.mkdir()
+    _write_hints(source)
+    pictures, taken = _made_once("mnist-5k", _write_digits), Counter()
+    with (source / "rows.csv").open(newline="") as file:
+        rows = [(hint, image.replace("../mnist-5k", str(pictures)), digit) for hint, image, digit in csv.reader(file)]
+    few = [row for row in rows[1:] if taken.update([row[2]]) or taken[row[2]] <= 12]
+    return write_csv(source / "few.csv", ["hint", "image", "digit"], few)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_demo(name, tmp_path, request):
+    def few(recipe):
+        source = request.getfixturevalue(FEW[recipe.backbone.modality])
+        return replace(recipe, data=replace(recipe.data, train=str(source)))
+
     recipe = demo_recipe(load_recipe(name))
-    source = few_texts if recipe.backbone.modality == "text" else few_digits
-    result = run(
-        replace(recipe, data=replace(recipe.data, train=str(source))), tmp_path / "out", name=name, **TWO_STEPS
-    )
-    check(result, tmp_path / "out")
+    several = hasattr(recipe, "recipes")
+    recipe = replace(recipe, recipes=tuple(map(few, recipe.recipes))) if several else few(recipe)
+    result = run(recipe, tmp_path / "out", name=name, **TWO_STEPS)
+    if several:
+        assert result.data["comparison"]["text"] in (tmp_path / "out/README.md").read_text()
+        check(run_of(tmp_path / "out/baseline"), tmp_path / "out/baseline")
+    else:
+        check(result, tmp_path / "out")
 
 
-@pytest.mark.parametrize("name", list_recipes())
+def run_of(folder):
+    from hf_transfer import RunResult
+
+    return RunResult.load(folder)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("pipelines/")])
 def test_own_architecture(name, tmp_path):
     recipe = load_recipe(name)
-    if recipe.backbone.modality == "text":
-        architecture = next(kind for word, kind in TEXT_ARCHITECTURES.items() if word in recipe.backbone.checkpoint)
-        checkpoint = mini_text_checkpoint(tmp_path / "net", architecture)
-        data = TextClassification(str(write_csv(tmp_path / "rows.csv", ["text", "label"], make_texts(60))))
-        backbone = replace(recipe.backbone, checkpoint=str(checkpoint), max_length=32)
+    if hasattr(recipe.backbone, "parts"):
+        parts = {part: mini_of(one, tmp_path / part) for part, one in recipe.backbone.parts.items()}
+        backbone = replace(recipe.backbone, parts=parts)
     else:
-        architecture = recipe.backbone.checkpoint.removeprefix("timm/").split(".")[0]
-        size, arguments = IMAGE_SETTINGS.get(architecture, (32, {}))
-        checkpoint = mini_image_checkpoint(tmp_path / "net", architecture, **arguments)
-        data = ImageClassification(str(write_images(tmp_path / "photos")))
-        backbone = replace(recipe.backbone, checkpoint=str(checkpoint), image_size=size)
+        backbone = mini_of(recipe.backbone, tmp_path / "net")
+    if recipe.backbone.modality == "text":
+        rows = str(write_csv(tmp_path / "rows.csv", ["text", "label"], make_texts(60)))
+        data = RawText(rows) if pretrains(recipe) else TextClassification(rows)
+    elif recipe.backbone.modality == "image":
+        photos = str(write_images(tmp_path / "photos"))
+        data = RawImages(photos, validation=0.5) if pretrains(recipe) else ImageClassification(photos)
+    else:
+        data = TextImageClassification(str(write_text_images(tmp_path / "both")))
     result = run(replace(recipe, data=data, backbone=backbone), tmp_path / "out", name=name, **TWO_STEPS)
     check(result, tmp_path / "out")
+
+
+def mini_of(backbone, folder):
+    """The same backbone with random weights, as small as its architecture can be."""
+    if backbone.modality == "text":
+        architecture = next(kind for word, kind in TEXT_ARCHITECTURES.items() if word in backbone.checkpoint)
+        return replace(backbone, checkpoint=str(mini_text_checkpoint(folder, architecture)), max_length=32)
+    architecture = backbone.checkpoint.removeprefix("timm/").split(".")[0]
+    size, arguments = IMAGE_SETTINGS.get(architecture, (32, {}))
+    checkpoint = mini_image_checkpoint(folder, architecture, **arguments)
+    return replace(backbone, checkpoint=str(checkpoint), image_size=size)
 
 
 def check(result, folder):
     """The result is whole: measured, saved, and it predicts."""
     written = json.loads((folder / "results.json").read_text())
+    if "pretraining" in written:
+        assert written["headline"]["value"] == written["metrics"]["validation"][written["headline"]["name"]] > 0
+        assert not (folder / "checkpoints").exists() and (folder / "README.md").exists()
+        return
     assert 0 <= written["headline"]["value"] <= 1
     assert written["metrics"]["test"]["accuracy"] == result.metrics["test"]["accuracy"]
     assert sum(entry["support"] for entry in written["per_class"]) == written["data"]["test"]

@@ -5,7 +5,6 @@ Every case goes through the real command line with mini checkpoints; nothing sta
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from mini import make_texts, write_csv, write_images
+from refusals import call, refused, small, text, truncate
 
 import hf_transfer
-from hf_transfer import cli, load
 
 ROOT = Path(hf_transfer.__file__).resolve().parents[1]
 
@@ -26,81 +25,6 @@ def table(rows, header: str = "text,label") -> str:
 
 
 TEXTS = table(make_texts(30))
-
-
-def contents(folder: Path) -> dict[str, bytes | None]:
-    """Every file below a folder and what it holds; folders have nothing."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
-    }
-
-
-def call(capfd, *words) -> tuple[int, str, str]:
-    capfd.readouterr()
-    code = cli.main([str(word) for word in words])
-    captured = capfd.readouterr()
-    return code, captured.out, captured.err
-
-
-def refused(capfd, *words, says=(), lacks=()) -> str:
-    """Run a command that must fail: one line and status 2; with `--traceback`, the traceback before the same line."""
-    words = [str(word) for word in words]
-    code, out, err = call(capfd, *words)
-    assert code == 2, out + err
-    assert err.startswith("error: ") and err.count("\n") == 1 and err.endswith("\n"), err
-    for part in says:
-        assert str(part) in err
-    for part in lacks:
-        assert str(part) not in err
-
-    again = (
-        cli.run_recipe_main([*words[1:], "--traceback"]) if words[0] == "run" else cli.main([*words, "--traceback"])
-    )
-    shown = capfd.readouterr().err
-    assert again == 2
-    assert shown.startswith("Traceback (most recent call last):") and shown.endswith("\n" + err)
-    return err
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, mini_text, reviews):
-    """A finished text run."""
-    folder = tmp_path_factory.mktemp("trained") / "text"
-    words = ["--data.train", reviews, "--data.text", "body", "--data.label", "stars", "--output_dir", folder]
-    assert cli.main([str(word) for word in ("run", "text/linear_probe", *small(mini_text, text=True), *words)]) == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
-def trained_on_images(tmp_path_factory, mini_image, photos):
-    folder = tmp_path_factory.mktemp("trained") / "images"
-    words = ["--data.train", photos, "--output_dir", folder]
-    assert cli.main([str(word) for word in ("run", "vision/linear_probe", *small(mini_image), *words)]) == 0
-    return folder
-
-
-def small(checkpoint, text: bool = False) -> list:
-    return [
-        "--backbone.checkpoint",
-        checkpoint,
-        f"--backbone.{'max_length' if text else 'image_size'}",
-        32,
-        "--max_steps",
-        2,
-    ]
-
-
-@pytest.fixture
-def out(trained, tmp_path, monkeypatch):
-    """An output folder with a finished model and something of the user's, all of which the test must leave alone."""
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "out"
-    shutil.copytree(trained, folder)
-    (folder / "notes.txt").write_text("mine")
-    before = contents(folder)
-    yield folder
-    assert contents(folder) == before
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -237,15 +161,6 @@ def vision(capfd, mini_image, *words, says):
     return refused(capfd, *run, says=says)
 
 
-@pytest.fixture
-def pictures(tmp_path) -> Path:
-    return write_images(tmp_path / "pictures", count=6)
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:300])
-
-
 def test_damaged_images_and_files_that_are_none(capfd, out, pictures, mini_image):
     truncate(pictures / "dark/003.png")
     says = ["pictures/dark/003.png", "damaged", "truncated", "--data.drop_broken"]
@@ -289,11 +204,6 @@ def test_augmentation_of_frozen_features(capfd, out, photos, mini_image):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Recipes, flags, checkpoints
-
-
-def text(capfd, checkpoint, reviews, *words, says, folder=("--output_dir", "out", "--overwrite")):
-    data = ["--data.train", reviews, "--data.text", "body", "--data.label", "stars"]
-    return refused(capfd, "run", "text/linear_probe", *small(checkpoint, text=True), *data, *folder, *words, says=says)
 
 
 def test_an_unknown_recipe(capfd, out):
@@ -401,138 +311,3 @@ def test_the_unrelated_package_of_the_same_name(capfd, out, tmp_path, monkeypatc
     text(capfd, mini_text, reviews, says=says)
     refused(capfd, "predict", "out", "--input", reviews, "--output", "p.csv", says=says)
     assert not (tmp_path / "p.csv").exists()
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The output folder
-
-
-def test_an_output_folder_that_cannot_be_used(capfd, out, tmp_path, mini_text, reviews):
-    def told(*folder, says):
-        text(capfd, mini_text, reviews, says=says, folder=folder)
-
-    told("--output_dir", "out", says=["--output_dir out", "not empty", "README.md", "--overwrite"])
-    (tmp_path / "file").write_text("mine")
-    for more in ([], ["--overwrite"], ["--resume"]):
-        told("--output_dir", "file", *more, says=["--output_dir file", "is a file"])
-        told("--output_dir", "file/deeper", *more, says=["file/deeper"])
-    assert (tmp_path / "file").read_text() == "mine"
-
-
-def test_resume_with_nothing_to_go_on_from(capfd, out, tmp_path, mini_text, reviews):
-    def told(*folder, says):
-        text(capfd, mini_text, reviews, says=says, folder=folder)
-
-    told("--output_dir", "absent", "--resume", says=["--resume", "absent", "checkpoints"])
-    (tmp_path / "empty").mkdir()
-    told("--output_dir", "empty", "--resume", says=["--resume", "empty", "checkpoints"])
-    told("--output_dir", "out", "--resume", says=["--resume", "out", "finished", "--overwrite"])
-    told("--output_dir", "out", "--resume", "--overwrite", says=["--resume", "--overwrite", "only one"])
-    assert not (tmp_path / "absent").exists()
-
-
-def test_a_failed_overwrite_leaves_the_old_model_loadable(capfd, out, mini_text, reviews):
-    before = load(out).predict(["a lovely film"])
-    text(capfd, mini_text, reviews, "--data.label", "nothing", says=["'nothing'", "body, stars"])
-    assert load(out).predict(["a lovely film"]) == before
-
-
-def test_a_failed_overwrite_gives_the_checkpoints_back(capfd, out, mini_text, reviews):
-    (out / "checkpoints/checkpoint-2").mkdir(parents=True)
-    (out / "checkpoints/checkpoint-2/trainer_state.json").write_text("{}")
-    before = contents(out)
-    text(capfd, mini_text, reviews, "--data.label", "nothing", says=["'nothing'"])
-    found = contents(out)
-    for folder in out.glob("checkpoints*"):
-        shutil.rmtree(folder)
-    assert found == before
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# predict and evaluate
-
-
-def predict(capfd, tmp_path, folder, *words, says, output="p.csv"):
-    """A refused prediction; the predictions of an earlier one stay, and no half file is left."""
-    (tmp_path / "p.csv").write_text("earlier")
-    before = sorted(path.name for path in tmp_path.iterdir())
-    refused(capfd, "predict", folder, *words, "--output", output, says=says)
-    assert (tmp_path / "p.csv").read_text() == "earlier"
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
-
-
-def test_predict_without_a_model(capfd, out, tmp_path, reviews):
-    predict(capfd, tmp_path, "absent", "--input", reviews, says=["absent", "not a folder", "finished run"])
-    (tmp_path / "empty").mkdir()
-    predict(capfd, tmp_path, "empty", "--input", reviews, says=["empty", "not a finished run", "recipe.json"])
-
-
-def test_predict_with_a_damaged_model(capfd, trained, tmp_path, monkeypatch, reviews):
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "model"
-
-    def told(damage, says):
-        shutil.copytree(trained, folder)
-        damage()
-        predict(capfd, tmp_path, "model", "--input", reviews, says=says)
-        shutil.rmtree(folder)
-
-    told(lambda: (folder / "recipe.json").write_text("{"), ["model/recipe.json", "damaged"])
-    told(lambda: (folder / "recipe.json").write_text("{}"), ["recipe.json", "'summary' is missing"])
-    told(lambda: (folder / "recipe.json").write_text("[]"), ["recipe.json", "found list"])
-    told(lambda: (folder / "recipe.json").write_bytes(b"\xff\xfe"), ["model/recipe.json", "damaged"])
-    told(lambda: (folder / "config.json").write_text("{"), ["model", "config.json"])
-    told(lambda: (folder / "model.safetensors").unlink(), ["model", "model.safetensors"])
-    told(lambda: truncate(folder / "model.safetensors"), ["model", "cannot be loaded"])
-    told(lambda: [path.unlink() for path in folder.glob("tokenizer*")], ["model", "tokenizer"])
-
-
-def test_predict_with_bad_input(capfd, out, tmp_path, photos):
-    def told(*words, says, **more):
-        predict(capfd, tmp_path, "out", *words, says=says, **more)
-
-    told("--input", "absent.csv", says=["absent.csv", "no such file"])
-    write_csv(tmp_path / "a.csv", ["x", "y"], [("a film", "1"), ("", "2")])
-    told("--input", "a.csv", says=["a.csv", "'body'", "data.text", "x, y"])
-    told("--input", "a.csv", "--data.text", "z", says=["a.csv", "'z'", "data.text", "x, y"])
-    told("--input", "a.csv", "--data.text", "x", says=["a.csv", "'x'", "row 2 (line 3)"])
-    told("--input", "a.csv", "--data.image", "x", says=["--data.image", "TextClassification"])
-    told("--input", "a.csv", output="absent/p.csv", says=["--output absent/p.csv", "folder that exists"])
-    told("--input", "a.csv", output="out", says=["--output out", "file"])
-    told("--input", photos, says=["is a folder", "text", ".csv"])
-    (tmp_path / "a.csv").write_text("")
-    told("--input", "a.csv", says=["a.csv", "empty"])
-    (tmp_path / "a.csv").write_bytes("body\ncafé\n".encode("latin-1"))
-    told("--input", "a.csv", says=["a.csv", "line 2", "utf-8", "--data.encoding"])
-
-
-def test_predict_with_bad_images(capfd, trained_on_images, tmp_path, monkeypatch, pictures):
-    monkeypatch.chdir(tmp_path)
-
-    def told(*words, says):
-        predict(capfd, tmp_path, trained_on_images, *words, says=says)
-
-    told("--input", "absent", says=["absent", "no such file or folder"])
-    (tmp_path / "empty").mkdir()
-    told("--input", "empty", says=["empty", "no files"])
-    write_csv(tmp_path / "a.csv", ["body"], [("a film",)])
-    told("--input", "a.csv", says=["a.csv", "'image'", "body"])
-    told("--input", "pictures", "--data.text", "x", says=["--data.text", "ImageClassification"])
-    truncate(pictures / "light/002.png")
-    told("--input", "pictures", says=["pictures/light/002.png", "damaged"])
-
-
-def test_evaluate_with_bad_input(capfd, out, tmp_path, photos):
-    def told(*words, says):
-        refused(capfd, "evaluate", "out", *words, says=says)
-
-    told("--data.test", "absent.csv", says=["absent.csv", "no such file"])
-    rows = [*make_texts(4, seed=1), ("a new film", "ugly")]
-    write_csv(tmp_path / "t.csv", ["body", "stars"], rows)
-    told("--data.test", "t.csv", says=["t.csv", "row 5 (line 6)", "'ugly'", "bad, good"])
-    told("--data.test", "t.csv", "--data.label", "x", says=["t.csv", "'x'", "data.label", "body, stars"])
-    told("--data.test", "t.csv", "--data.drop_broken", says=["--data.drop_broken", "TextClassification"])
-    told("--data.test", photos, says=["is a folder", ".csv"])
-    write_csv(tmp_path / "t.csv", ["body", "stars"], [(text, "") for text, _ in rows])
-    told("--data.test", "t.csv", says=["t.csv", "'stars'", "no labels"])
-    refused(capfd, "evaluate", "absent", "--data.test", "t.csv", says=["absent", "not a folder"])

@@ -1,0 +1,107 @@
+"""Which strategy wins with how many labels: the embedded sets, 8, 32, 128 and all labels per class, five seeds.
+
+    python benchmarks/strategies.py              # about an hour on two quiet cores
+    python benchmarks/strategies.py --tune       # of this the first part alone: the learning rates
+    python benchmarks/strategies.py --report     # docs/strategies.md and its plot again, without training
+
+A stopped benchmark goes on where it was: cells that are done, with the settings they would have now, are kept.
+`--only text`, `--methods full lora`, `--labels 8 32` and `--seeds 0 1` measure a part.
+"""
+
+import argparse
+import time
+
+from harness import environment
+from labels.cells import key, measure, read, settings, write
+from labels.draws import data_of
+from labels.methods import METHODS, SETS, SIZES
+
+SEEDS = (0, 1, 2, 3, 4)
+TUNING_SEED, TUNING_SIZE = 100, 32
+RULE = (
+    f"the lowest validation loss at {TUNING_SIZE} labels per class, on the draw of seed {TUNING_SEED}, which is none "
+    "of those compared; the same rate at every size"
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=SETS, help="one of the two sets")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
+    parser.add_argument("--labels", nargs="+", choices=list(map(str, SIZES)), default=list(map(str, SIZES)))
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--tune", action="store_true", help="choose the learning rates and stop")
+    parser.add_argument("--report", action="store_true", help="write the page and the plot from what is there")
+    asked = parser.parse_args()
+    sets = [asked.only] if asked.only else list(SETS)
+    sizes = [size for size in SIZES if str(size) in asked.labels]
+    if not asked.report:
+        content = read()
+        carry_out(content, "grid", grid(sets, asked.methods))
+        if not asked.tune:
+            carry_out(content, "cells", comparison(content, sets, asked.methods, sizes, asked.seeds))
+    if not asked.tune:
+        from labels.page import write_page
+
+        write_page(read())
+
+
+def grid(sets, methods) -> list[tuple]:
+    """The cells that choose learning rates: `(set, method, size, seed, rate)`."""
+    return [
+        (kind, name, TUNING_SIZE, TUNING_SEED, rate)
+        for kind in sets
+        for name in methods
+        for rate in METHODS[name].rates.get(kind, ())
+    ]
+
+
+def comparison(content, sets, methods, sizes, seeds) -> list[tuple]:
+    """The cells that are compared; all labels last and seed after seed, so that a part of them is a comparison too."""
+    few, whole = [size for size in sizes if size != "all"], [size for size in sizes if size == "all"]
+    return [
+        (kind, name, size, seed, chosen_rate(content, kind, name))
+        for part in (few, whole)
+        for seed in seeds
+        for kind in sets
+        for size in part
+        for name in methods
+        if kind in METHODS[name].sets
+    ]
+
+
+def chosen_rate(content, kind: str, name: str) -> float | None:
+    """The learning rate of a method on a set, by `RULE`; the test rows have no say."""
+    rates = METHODS[name].rates.get(kind, ())
+    if not rates:
+        return None
+    tried = {rate: content["grid"][key(kind, name, TUNING_SIZE, TUNING_SEED, rate)] for rate in rates}
+    return min(rates, key=lambda rate: tried[rate]["validation"]["loss"])
+
+
+def carry_out(content, part: str, cells: list[tuple]) -> None:
+    """Measure the cells that are missing or were measured otherwise, and keep each as soon as it is there."""
+    content |= {"environment": environment(), "rule": RULE}
+    start, done = time.perf_counter(), 0
+    for number, (kind, name, size, seed, rate) in enumerate(cells, 1):
+        place = key(kind, name, size, seed, rate if part == "grid" else None)
+        before = content[part].get(place)
+        if before and before["settings"] == settings(kind, name, size, rate, data_of(kind, size, seed)):
+            continue
+        found = measure(kind, name, size, seed, rate, tuning=part == "grid")
+        if part == "grid":
+            del found["test"], found["majority_class"]  # of a handful of rows
+        content[part][place] = found
+        write(content)
+        done += 1
+        scores = found["validation" if part == "grid" else "test"]
+        left = (time.perf_counter() - start) / done * (len(cells) - number)
+        print(
+            f"{number}/{len(cells)} {place}: accuracy {scores['accuracy']:.4f}, loss {scores['loss']:.4f}, "
+            f"{found['run_s']:.0f} s (processor {found['cpu_s']:.0f} s), about {left / 60:.0f} min left",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What faster dropout and attention with dropout (`hf_transfer/cpu`) bring to full fine-tuning on a CPU.
+
+    python benchmarks/training_steps.py            # four minutes on two idle cores
+
+The same batches of the SMS rows (32 messages of like length, MiniLM-L6 whole) in turn through the stock model and the
+model with `FastRandomness`, in bfloat16 under autocast and in float32. Wall and CPU seconds of a pass over the batches
+go to benchmarks/results/training_steps.json, round by round.
+"""
+
+import copy
+import json
+import statistics
+import time
+from pathlib import Path
+
+import torch
+import workload
+from harness import environment
+from torch import nn
+
+from hf_transfer import NativeHead
+from hf_transfer.assembly import build_model
+from hf_transfer.cpu.swap import FastRandomness
+from hf_transfer.data import Labels
+from hf_transfer.demo import demo_recipe
+from hf_transfer.inputs import collator, encode
+from hf_transfer.recipe_files import load_recipe
+from hf_transfer.sampling import GlobalBatches
+
+RESULTS = Path(__file__).resolve().parent / "results" / "training_steps.json"
+ROWS, BATCH, ROUNDS = 1_600, 32, 5
+WARM_UP = 4  # batches
+
+
+def main() -> None:
+    model, batches = prepared()
+    fast = copy.deepcopy(model)
+    FastRandomness(fast)
+    sides = {
+        f"{name}, {dtype}": stepper(copy.deepcopy(one), dtype)
+        for dtype in ("bfloat16", "float32")
+        for name, one in (("stock", model), ("fast", fast))
+    }
+    seconds = {name: {"wall_s": [], "cpu_s": []} for name in sides}
+    for step in sides.values():
+        for batch in batches[:WARM_UP]:
+            step(batch)
+    for _ in range(ROUNDS):
+        passed = {name: [0.0, 0.0] for name in sides}
+        for number, batch in enumerate(batches):  # in turn within each batch: the machine drifts within a round
+            for name in list(sides)[:: 1 if number % 2 else -1]:
+                wall, cpu = time.perf_counter(), time.process_time()
+                sides[name](batch)
+                passed[name][0] += time.perf_counter() - wall
+                passed[name][1] += time.process_time() - cpu
+        for name, (wall, cpu) in passed.items():
+            seconds[name]["wall_s"].append(round(wall, 3))
+            seconds[name]["cpu_s"].append(round(cpu, 3))
+    for name, taken in seconds.items():
+        stock = seconds[name.replace("fast", "stock")]["wall_s"]
+        taken["rows_per_s"] = round(BATCH * len(batches) / statistics.median(taken["wall_s"]), 1)
+        taken["over_stock"] = [round(one / other, 3) for one, other in zip(stock, taken["wall_s"], strict=True)]
+        print(f"{name:18}{taken['rows_per_s']:8.1f} rows/s, {statistics.median(taken['over_stock']):.2f} times stock")
+    content = {"batches": len(batches), "batch": BATCH, "sides": seconds, "environment": environment()}
+    RESULTS.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def prepared():
+    """The model, every other batch of an epoch."""
+    from datasets import Dataset
+
+    recipe = demo_recipe(load_recipe("text/full_finetune"))
+    backbone, processor = recipe.backbone, recipe.backbone.processor()
+    rows = Dataset.from_csv(str(workload.sms(ROWS).train), keep_default_na=False)
+    names = sorted(set(rows["label"]))
+    rows = Dataset.from_dict({"text": rows["text"][:], "label": [names.index(one) for one in rows["label"]]})
+    encoded, collate = encode(backbone, processor, rows), collator(backbone, processor)
+    model = build_model(backbone, NativeHead(), Labels("single_label_classification", tuple(names)), processor).train()
+    plan = GlobalBatches(len(rows), BATCH, order="group_by_length", lengths=encoded["length"][:])
+    return model, [collate(list(encoded.select(numbers))) for numbers in list(plan)[::2]]
+
+
+def stepper(model, dtype: str):
+    """A function of a batch: forward, backward, clipping and AdamW."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
+
+    def step(batch):
+        inputs = {name: value for name, value in batch.items() if name != "labels"}
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
+            logits = model(**inputs).logits
+        nn.functional.cross_entropy(logits.float(), batch["labels"]).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Recipes one after the other: source first, then target, and the target without the source beside it."""

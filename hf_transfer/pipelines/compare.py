@@ -1,0 +1,73 @@
+"""Two models on the same test rows: which is better, and is it more than chance?"""
+
+import numpy as np
+
+from ..data import load_data
+from ..metrics import HEADLINE, METRICS
+from ..predictor import load
+from ..results import RunResult, number, title
+from ..scoring import probabilities
+
+
+def compare(target: RunResult, baseline: RunResult, spec) -> dict:
+    """Compare two finished runs on the test rows of `spec`.
+
+    Returns:
+        `dict`: `metric`; `value` of the target, `baseline`; `difference` in favour of the target, and its `ci95` by
+        the paired bootstrap; `verdict`, one of better, worse and no difference; `text`, a sentence.
+    """
+    name, higher = HEADLINE[target.problem_type]
+    logits, labels = [], None
+    for result in (target, baseline):
+        predictor = load(result.output_dir)
+        rows = load_data(spec, label_order=predictor.labels.names, progress=False).test
+        labels = np.asarray(rows["label"])
+        logits.append(predictor.logits(rows.remove_columns("label"), "compare"))
+    gain, interval = paired_bootstrap(*logits, labels, target.problem_type, name)
+    if not higher:
+        gain, interval = -gain, (-interval[1], -interval[0])
+    verdict = "better" if interval[0] > 0 else "worse" if interval[1] < 0 else "no difference"
+    shown = f"test {title(name)} changes by {gain if higher else -gain:+.4f}"
+    values = f"{number(baseline.headline['value'])} without, {number(target.headline['value'])} with"
+    words = {
+        "better": "Better with what came first",
+        "worse": "Worse with what came first",
+        "no difference": "No difference within the interval",
+    }
+    return {
+        "metric": name,
+        "value": target.headline["value"],
+        "baseline": baseline.headline["value"],
+        "difference": gain,
+        "ci95": list(interval),
+        "verdict": verdict,
+        "text": f"{words[verdict]}: {shown} ({values}; 95% interval of the gain {interval[0]:+.4f} to "
+        f"{interval[1]:+.4f}, over the choice of test rows, not of the training seed).",
+    }
+
+
+def paired_bootstrap(
+    first: np.ndarray, second: np.ndarray, labels: np.ndarray, problem_type: str, name: str,
+    n_resamples: int = 1000, seed: int = 0,
+) -> tuple[float, tuple[float, float]]:  # fmt: skip
+    """Return the difference of a metric between two models, and its 95% percentile bootstrap interval.
+
+    Both models are measured on the same resampled rows (Efron & Tibshirani 1993, chapter 8): rows that both find easy
+    or hard cancel, which two separate intervals would not see.
+
+    Args:
+        first, second (`np.ndarray` of shape `(rows, num_labels)`): logits.
+        labels (`np.ndarray`): the truth.
+        name (`str`): a key of `METRICS`.
+    """
+    metric = METRICS[name]()
+    labels = np.asarray(labels, np.float64)
+    said = [probabilities(logits, problem_type) for logits in (first, second)]
+
+    def difference(rows) -> float:
+        return metric.value(said[0][rows], labels[rows]) - metric.value(said[1][rows], labels[rows])
+
+    draw = np.random.default_rng(seed)
+    values = [difference(draw.integers(0, len(labels), len(labels))) for _ in range(n_resamples)]
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(difference(np.arange(len(labels)))), (float(low), float(high))

@@ -1,0 +1,1 @@
+"""Recipes for rows that have a text and an image."""

@@ -1,0 +1,1 @@
+"""Recipes with several tasks in one model."""

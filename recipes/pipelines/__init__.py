@@ -1,0 +1,1 @@
+"""Recipes of several recipes, one after the other."""

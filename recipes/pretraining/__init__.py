@@ -1,0 +1,1 @@
+"""Recipes that train a backbone before its transfer."""
