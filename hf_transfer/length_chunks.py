@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from .backbones.trust import is_foreign
 
 # What a group costs beyond its tokens: an encoder's calls, and its weights read once more, as many tokens; an LSTM's,
-# at every step, as many rows. Measured for CPUs by benchmarks/profiles.py; a GPU wants larger products.
+# at every step, as many rows. For a CPU the best of a few that were tried by hand with MiniLM and the default LSTM
+# head; a GPU wants larger products, and was not measured. Only the time depends on them.
 CALL_TOKENS = {"cpu": 96, "cuda": 2048}
 STEP_ROWS = {"cpu": 8, "cuda": 256}
 BY_TOKEN = ("last_hidden_state", "hidden_states")  # outputs with one state per token
