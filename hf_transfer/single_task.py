@@ -1,15 +1,14 @@
 """The path of a recipe for one classification or regression task: open, train, save, measure, publish."""
 
-from . import folders
+from . import account, folders
 from .card import draw, model_card, shared_terms
-from .history import joined
 from .learned import learned_lines, learned_of
 from .metrics import HEADLINE
 from .opening import Opened, open_recipe
 from .order import Order
 from .predictor import load
 from .recipe import Recipe
-from .report import describe, environment, loading_snippet, measure
+from .report import describe, loading_snippet, measure
 from .results import RunResult, hub_sources
 from .resume import remember
 from .saving import save_model
@@ -64,37 +63,17 @@ def _finish(opened: Opened, model, told: list[dict], order: Order) -> None:
 
 def _told(opened: Opened, told: list[dict], order: Order) -> dict:
     """Return what results.json holds of the recipe, the rows and the training, apart from the scores."""
-    recipe, plans, splits, seconds = opened.recipe, opened.plans, opened.splits, order.clock.seconds()
-    args, computed = plans[-1].args, sum(one["computed"] for one in told)
-    history = joined([one.pop("history", []) for one in told])
-    dtypes = {phase: dtype for one in told for phase, dtype in one["dtypes"].items()}
+    recipe, splits = opened.recipe, opened.splits
     return {
         "checkpoint": _of_parts(recipe.backbone, "checkpoint"),
         "hub_sources": hub_sources(opened.resolved),
         "revision": _of_parts(recipe.backbone, "revision"),
         "start_from": opened.start and opened.start.record,
-        "seed": args.seed,
         "split_seed": recipe.data.split_seed,
         "problem_type": splits.labels.problem_type,
         "labels": list(splits.labels.names),
-        "data": {
-            "train": len(splits.train),
-            "validation": len(splits.validation),
-            "test": len(splits.test),
-            "fingerprint": splits.fingerprint,
-            "dropped": splits.dropped,
-        },
-        "fit": told[-1],
-        "stages": told,
-        "history": history,
-        "timing": seconds,
-        "throughput": {
-            "features_per_s": round(computed / seconds["features_s"], 1) if computed else None,
-            "train_samples_per_s": told[-1].get("samples_per_s"),
-        },
-        "parameters": {"trainable": max(plan.trainable for plan in plans), "total": plans[-1].total},
-        "environment": environment(args, order.state.num_processes, dtypes),
-        "training": dict(recipe.training),
+        "data": account.of_rows(splits),
+        **account.of_training(opened.plans, told, recipe.training, order),
     }
 
 

@@ -13,6 +13,7 @@ import torch
 from mini import mini_image_checkpoint, mini_text_checkpoint, write_text_images
 from PIL import Image
 from safetensors.torch import load_file
+from stranger import WITHOUT_US
 
 from hf_transfer import (
     FrozenFeatures,
@@ -36,20 +37,16 @@ from hf_transfer.cli import main
 from hf_transfer.data import load_data
 
 # A process that cannot import this package follows the card, with a folder in the place of MODEL.
-STRANGER = """
+STRANGER = (
+    WITHOUT_US
+    + """
 import json, sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "hf_transfer":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
 sys.path[:] = [entry for entry in sys.path if entry not in ("", sys.argv[1])]
 for snippet in json.loads(sys.argv[2]):
     exec(snippet)
     print(json.dumps(["found", probabilities.tolist()]))
 """
+)
 
 
 @pytest.fixture(scope="module")

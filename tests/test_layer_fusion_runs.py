@@ -14,6 +14,7 @@ import torch
 from mini import make_texts, mini_image_checkpoint
 from PIL import Image
 from safetensors.torch import load_file
+from stranger import WITHOUT_US
 from transformers import TrainerCallback
 
 from hf_transfer import (
@@ -225,15 +226,10 @@ def test_a_finished_net_goes_on_without_its_mix(architecture, size, pictures, tm
 # ---------------------------------------------------------------------------------------------------------------------
 # A stranger
 
-STRANGER = """
+STRANGER = (
+    WITHOUT_US
+    + """
 import json, sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "hf_transfer":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
 sys.path[:] = [entry for entry in sys.path if entry not in ("", sys.argv[2])]
 from transformers import pipeline
 answers = []
@@ -242,6 +238,7 @@ for kind, folder, inputs in json.loads(sys.argv[1]):
     answers.append([{one["label"]: one["score"] for one in classify(item, top_k=None)} for item in inputs])
 print("ANSWERS" + json.dumps(answers))
 """
+)
 
 
 @pytest.mark.slow

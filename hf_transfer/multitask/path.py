@@ -1,13 +1,11 @@
 """The path of a recipe for several tasks: open, train, save, measure, publish."""
 
-from .. import folders
+from .. import account, folders
 from ..card import draw, inherited_terms
 from ..card.mixture import mixture_card
-from ..history import joined
 from ..order import Order
 from ..predictor import load
 from ..recipe import Recipe
-from ..report import environment
 from ..results import RunResult, hub_sources
 from ..resume import remember
 from ..saving import save_model
@@ -64,49 +62,25 @@ def _of_task(splits) -> dict:
     return {
         "problem_type": splits.labels.problem_type,
         "labels": list(splits.labels.names),
-        "data": _sizes(splits),
+        "data": account.of_rows(splits),
         "notes": list(splits.notes),
-    }
-
-
-def _sizes(splits) -> dict:
-    return {
-        "train": len(splits.train),
-        "validation": len(splits.validation),
-        "test": len(splits.test),
-        "fingerprint": splits.fingerprint,
-        "dropped": splits.dropped,
     }
 
 
 def _told(opened: OpenedMixture, told: list[dict], order: Order) -> dict:
     """Return what results.json holds of the recipe, the rows and the training, apart from the scores."""
-    recipe, plans, seconds = opened.recipe, opened.plans, order.clock.seconds()
-    args, computed = plans[-1].args, sum(one["computed"] for one in told)
-    history = joined([one.pop("history", []) for one in told])
-    dtypes = {phase: dtype for one in told for phase, dtype in one["dtypes"].items()}
-    sizes = [_sizes(one) for one in opened.splits.values()]
-    why = dict.fromkeys(reason for one in sizes for reason in one["dropped"])
+    recipe = opened.recipe
+    rows = [account.of_rows(one) for one in opened.splits.values()]
+    why = dict.fromkeys(reason for one in rows for reason in one["dropped"])
     return {
         "checkpoint": recipe.backbone.checkpoint,
         "hub_sources": hub_sources(opened.resolved),
         "revision": recipe.backbone.revision,
-        "seed": args.seed,
         "problem_type": "multi_task",
         "data": {
-            **{split: sum(one[split] for one in sizes) for split in ("train", "validation", "test")},
-            "fingerprint": "-".join(one["fingerprint"] for one in sizes),
-            "dropped": {reason: sum(one["dropped"].get(reason, 0) for one in sizes) for reason in why},
+            **{split: sum(one[split] for one in rows) for split in ("train", "validation", "test")},
+            "fingerprint": "-".join(one["fingerprint"] for one in rows),
+            "dropped": {reason: sum(one["dropped"].get(reason, 0) for one in rows) for reason in why},
         },
-        "fit": told[-1],
-        "stages": told,
-        "history": history,
-        "timing": seconds,
-        "throughput": {
-            "features_per_s": round(computed / seconds["features_s"], 1) if computed else None,
-            "train_samples_per_s": told[-1].get("samples_per_s"),
-        },
-        "parameters": {"trainable": plans[-1].trainable, "total": plans[-1].total},
-        "environment": environment(args, order.state.num_processes, dtypes),
-        "training": dict(recipe.training),
+        **account.of_training(opened.plans, told, recipe.training, order),
     }

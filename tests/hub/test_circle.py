@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from hub_server import HubServer, User
+from stranger import WITHOUT_US
 
 from hf_transfer import load_recipe
 from hf_transfer.demo import demo_recipe
@@ -35,15 +36,10 @@ print("ANSWERS" + json.dumps(answers))
 """
 
 # transformers alone (and timm for images), from another folder; our package cannot be imported.
-STRANGER = """
+STRANGER = (
+    WITHOUT_US
+    + """
 import json, sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "hf_transfer":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
 sys.path[:] = [entry for entry in sys.path if entry not in ("", sys.argv[2])]
 from transformers import pipeline
 
@@ -57,6 +53,7 @@ for repo_id, revision, kind, trusted, inputs in json.loads(sys.argv[1]):
     answers[repo_id] = {"class": kind.__name__, "module": kind.__module__, "shares": shares}
 print("ANSWERS" + json.dumps(answers))
 """
+)
 
 
 def answers_of(code: str, words: list[str], env: dict[str, str], cwd: Path) -> tuple[dict, str]:

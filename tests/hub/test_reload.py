@@ -14,6 +14,7 @@ import pytest
 import torch
 from datasets import Dataset
 from mini import make_texts, mini_image_checkpoint, mini_text_checkpoint, write_csv
+from stranger import WITHOUT_US
 
 from hf_transfer import (
     FrozenFeatures,
@@ -35,15 +36,10 @@ from hf_transfer.data import load_data
 from hf_transfer.scoring import compute_metrics, probabilities
 
 # What the stranger runs: transformers alone (and timm for images), from another folder, our package made unimportable.
-STRANGER = """
+STRANGER = (
+    WITHOUT_US
+    + """
 import json, sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "hf_transfer":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
 sys.path[:] = [entry for entry in sys.path if entry not in ("", sys.argv[3])]
 import torch
 from PIL import Image
@@ -76,6 +72,7 @@ kind, cases = sys.argv[1], json.loads(sys.argv[2])
 answers = [[by_classes(*case), by_pipeline(*case)] for case in cases]
 print("ANSWERS" + json.dumps(answers))
 """
+)
 
 
 def ask_a_stranger(kind: str, cases: list[list], cwd: Path) -> list:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hub_server import HubServer, User
 from PIL import Image
+from stranger import WITHOUT_US
 
 from hf_transfer import (
     FrozenFeatures,
@@ -44,15 +45,10 @@ for line in sys.stdin:
 """
 
 # The Space's own app.py on a machine without our package: it is asked once, over HTTP, and ends.
-SPACE_HOST = """
+SPACE_HOST = (
+    WITHOUT_US
+    + """
 import json, runpy, sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "hf_transfer":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
 sys.path[:] = [entry for entry in sys.path if entry not in ("", sys.argv[1])]
 import gradio
 from gradio_client import Client, handle_file
@@ -68,6 +64,7 @@ def launch_and_ask(blocks, **settings):
 gradio.Blocks.launch = launch_and_ask
 runpy.run_path("app.py", run_name="__main__")
 """
+)
 
 
 class Shell:

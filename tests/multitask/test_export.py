@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from stranger import WITHOUT_US
 
 from hf_transfer import (
     FrozenFeatures,
@@ -28,15 +29,10 @@ from hf_transfer import (
 from hf_transfer.cli import main
 
 # Our package is unimportable; the model is read by transformers, with the code in its folder.
-STRANGER = """
+STRANGER = (
+    WITHOUT_US
+    + """
 import json, sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "hf_transfer":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
 import torch
 from transformers import AutoModel, AutoTokenizer, pipeline
 
@@ -50,6 +46,7 @@ classify = pipeline("text-classification", model=alone)
 said = {one["label"]: one["score"] for one in classify("a great film", top_k=None)}
 print("ANSWER" + json.dumps([mood, alike, type(classify.model).__name__, said]))
 """
+)
 
 
 @pytest.fixture(scope="module")
