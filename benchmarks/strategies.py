@@ -9,6 +9,7 @@ A stopped benchmark goes on where it was: cells that are done, with the settings
 """
 
 import argparse
+import os
 import time
 
 from harness import environment
@@ -17,6 +18,7 @@ from labels.draws import data_of
 from labels.methods import METHODS, SETS, SIZES
 
 SEEDS = (0, 1, 2, 3, 4)
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # or a thread that waits for another would count as work
 TUNING_SEED, TUNING_SIZE = 100, 32
 RULE = (
     f"the lowest validation loss at {TUNING_SIZE} labels per class, on the draw of seed {TUNING_SEED}, which is none "

@@ -90,13 +90,13 @@ def _tally(content: Mapping, kinds: list[str]) -> str:
 def _set(content: Mapping, kind: str) -> list[str]:
     methods, sizes = measured(content, kind)
     labels = [_labels(size) for size in sizes]
-    trained = [f"{_labels(size)}, s" for size in sizes]
+    spent = [f"{_labels(size)}, s" for size in sizes]
     best = {size: column(content, kind, size) for size in sizes}
-    rows = [["method", *labels, "trainable", *trained]]
+    rows = [["method", *labels, "trainable", *spent]]
     for name in methods:
         cells = [_score(content, kind, name, size, "accuracy", best[size]) for size in sizes]
         found = [cells_of(content, kind, name, size) for size in sizes]
-        seconds = [f"{spread([one['train_s'] for one in by.values()])[0]:.1f}" if by else "" for by in found]
+        seconds = [f"{spread([one['cpu_s'] for one in by.values()])[0]:.1f}" if by else "" for by in found]
         moving = next(f"{one['trainable']:,}" for by in found for one in by.values())
         rows.append([METHODS[name].called(kind), *cells, moving, *seconds])
     f1 = [["macro-F1", *labels]]
@@ -112,7 +112,8 @@ def _set(content: Mapping, kind: str) -> list[str]:
     return [
         f"## {NAMES[kind]}",
         "Test accuracy, mean ± standard deviation over the draws; bold: the best and what is not clearly apart. "
-        f"The largest class alone gives {majority:.4f}. Seconds: of recording features and training, the mean.",
+        f"The largest class alone gives {majority:.4f}. Seconds: processor time of the whole run, load to save, over "
+        "all cores, the mean; wall time would tell more of what else the machine was doing.",
         _table(rows),
         _table(f1),
         "With 95% intervals over the draws:",

@@ -110,7 +110,7 @@ def test_the_page_says_what_the_cells_say(tmp_path):
     assert "best on average is full fine-tuning, 0.9100" in line and "clearly above all others" in line
     assert "clearly better than the linear probe: full fine-tuning" in line
     assert "clearly worse than the linear probe: LoRA" in line
-    assert "| full fine-tuning | **0.9100 ± 0.0141** | 10 | 1.0 |" in text
+    assert "| full fine-tuning | **0.9100 ± 0.0141** | 10 | 3.0 |" in text
     assert "| full fine-tuning | +10.0 (+10.0 to +10.0) |" in text
     assert "| linear probe |  |  |  | 0 | 0 | 1 |" in text
     assert "In no column clearly better than full fine-tuning: linear probe, LoRA." in text
