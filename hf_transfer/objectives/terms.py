@@ -43,6 +43,7 @@ class Context(NamedTuple):
         model (`nn.Module`): with the weights that training starts from; no term may keep it, but a copy.
         depths (`Mapping[str, int]`): parameter name to 0 (embeddings), 1..n (blocks) or n + 1 (head).
         num_labels (`int`): outputs of the head.
+        feature_width (`int`): of what the last layer reads.
         frozen (`bool`): whether the backbone stands still.
         problem_type (`str`): see [`SupervisedLoss`].
         head_learnt (`bool`): whether the head knows these very labels from a training before.
@@ -63,6 +64,7 @@ class Context(NamedTuple):
     blocks: Blocks = Blocks()
     teacher: Callable[[str], nn.Module] | None = None
     source: Callable[[], Source] | None = None
+    feature_width: int = 0
 
 
 @dataclass
@@ -78,6 +80,8 @@ class Seen:
         features (`torch.Tensor` of shape `(batch, width)`): what the last layer read.
         progress (`float`): share of the training that is done, 0 to 1.
         outputs (`Mapping[str, Any]`): of the modules that a term watches, by their names.
+        domains (`torch.Tensor` of shape `(batch,)`, *optional*): 0 for a source row, 1 for a target row, where a
+            training has both.
     """
 
     model: nn.Module
@@ -88,6 +92,7 @@ class Seen:
     features: torch.Tensor | None
     progress: float
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    domains: torch.Tensor | None = None
 
 
 class Term(nn.Module):

@@ -1,0 +1,11 @@
+"""A batch's rows by domain."""
+
+import torch
+
+SOURCE, TARGET = 0, 1
+
+
+def both(values: torch.Tensor, domains: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the source rows and the target rows of `values`, in float32."""
+    values = values.float()
+    return values[domains == SOURCE], values[domains == TARGET]
