@@ -10,6 +10,7 @@ from pathlib import Path
 from accelerate.utils import broadcast_object_list
 
 from . import folders
+from .adaptation.checks import adapts
 from .data.mixture import TaskMixture
 from .errors import UserError
 from .licenses import settle_terms
@@ -106,8 +107,10 @@ def _carry_out(recipe, order: Order, held_out: frozenset[bytes] = frozenset()) -
         return path.carry_out(recipe, order), how_to_use_tasks(
             order.folder, recipe.backbone.modality, recipe.data.tasks
         )
-    from .single_task import carry_out
-
+    if adapts(recipe):
+        from .adaptation.path import carry_out
+    else:
+        from .single_task import carry_out
     result = carry_out(recipe, order)
     return result, how_to_use(order.folder, recipe.backbone.modality, result.data["data"]["train"])
 

@@ -183,7 +183,8 @@ def _checkpoints(recipe) -> list[str]:
 
 
 def _rows(recipe) -> list:
-    return [one.train for one in getattr(recipe.data, "tasks", {"": recipe.data}).values()]
+    train = recipe.data.train
+    return list(train) if isinstance(train, tuple) else [train]  # of several tasks or two domains, each
 
 
 def _push_target(own: dict) -> str | None:
