@@ -19,8 +19,8 @@ from hf_transfer.runner import Interrupted
 from hf_transfer.saving import save_model
 
 ROOT = Path(__file__).resolve().parents[2]
-# Of a weight: sums over the ranks in another order. Few-shot training comes nearest to it, by 8e-6 on BERT, whose one row of
-# token type embeddings adds up all tokens; in float64 that is 2e-14.
+# Of a weight: sums over the ranks in another order. Few-shot training comes nearest to it, by 8e-6 on BERT, whose one
+# row of token type embeddings adds up all tokens; in float64 that is 2e-14.
 LIMIT = 2e-5
 
 
