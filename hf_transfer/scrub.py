@@ -196,3 +196,10 @@ def is_path(source: str) -> bool:
     if re.match(r"[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\]", source):
         return True
     return source.count("/") > 1 or source.endswith("/") or "\\" in source
+
+
+def source_name(source) -> str | None:
+    """What a source of rows is called in a result: of a place on a disk only the last name."""
+    if source is None or isinstance(source, str):
+        return last_name(source) if source is not None and is_path(source) else source
+    return "rows in memory"

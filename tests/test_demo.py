@@ -34,3 +34,12 @@ def test_an_absent_package_is_named_with_its_remedy(monkeypatch):
 def test_a_mirrored_digit_is_another_digit():
     assert demo.demo_recipe(load_recipe("vision/full_finetune")).backbone.augmentation == "crop"
     assert demo.demo_recipe(load_recipe("vision/linear_probe")).backbone.augmentation == "none"
+
+
+def test_pretraining_is_cut_to_minutes_and_a_target_of_few_pictures_follows():
+    mlm, simclr = (demo.demo_recipe(load_recipe(f"pretraining/{name}")) for name in ("mlm", "simclr"))
+    assert mlm.training["num_train_epochs"] == 1 and mlm.training["learning_rate"] == 5e-5
+    assert simclr.training["per_device_train_batch_size"] == 64
+    before, target = demo.demo_recipe(load_recipe("pipelines/simclr_then_transfer")).recipes
+    assert before == simclr and target.data.train_per_class == 50
+    assert demo.demo_recipe(load_recipe("vision/full_finetune")).data.train_per_class is None
