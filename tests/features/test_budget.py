@@ -5,6 +5,7 @@ import json
 import pytest
 from accelerate import PartialState
 from datasets import Dataset
+from matrix import watched
 from mini import make_texts
 
 from hf_transfer import FrozenFeatures, LinearHead, Recipe, TextBackbone, TextClassification, run
@@ -81,16 +82,12 @@ def test_a_probed_run_records_what_it_took_and_batches_by_it(tmp_path, mini_text
     assert again.data["fit"]["computed"] == 0
 
 
-def test_a_resumed_run_keeps_to_what_was_taken(tmp_path, mini_text, reviews, fastest, monkeypatch):
+def test_a_resumed_run_keeps_to_what_was_taken(tmp_path, mini_text, reviews, fastest):
     timed, preferred = fastest
     preferred.append(2048)
     one = recipe(mini_text, reviews)
-    from hf_transfer import training
-
-    with monkeypatch.context() as stopping:
-        stopping.setattr(training, "_descent", lambda *_: (_ for _ in ()).throw(Interrupted("stopped")))
-        with pytest.raises(Interrupted):
-            run(one, tmp_path / "out", probe_budget=True, keep_checkpoints=True)
+    with watched(stop_at=2), pytest.raises(Interrupted):
+        run(one, tmp_path / "out", probe_budget=True)
     assert (tmp_path / "out/checkpoints/budgets.json").exists()
     cache.clear()
     for path in (cache.root() / ".checks").iterdir():
