@@ -108,7 +108,7 @@ def train_stage(plan, model, ground: Ground, head_learnt: bool = False) -> tuple
     work, collate = ground.order.folder / folders.CHECKPOINTS / "work", collator(backbone, ground.processor)
     with ground.order.clock("load" if backbone.modality == "image" else "tokenise"), state.local_main_process_first():
         encoded = {
-            "train": encode(backbone, ground.processor, splits.train, work, training=not plan.frozen),
+            "train": encode(backbone, ground.processor, splits.train, work, plan.augmentation_seed),
             "validation": encode(backbone, ground.processor, splits.validation, work),
         }
     trained, recorded, fit = model, None, plan.fit
