@@ -13,7 +13,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from ..batching import BUDGETS
-from ..saving import write_json
+from ..jsonfile import write_json
 from ..streams import at_once, side_by_side
 from .cache import remember_check, remembered_check
 from .key import key_of
