@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
+from matrix import train, watched
 from PIL import Image
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
@@ -20,6 +21,7 @@ from hf_transfer.augmenting import AugmentedImages
 from hf_transfer.inputs import collator, encode
 from hf_transfer.inputs_fused import FusedRows
 from hf_transfer.multitask.dataset import JoinedTasks
+from hf_transfer.runner import Interrupted
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -92,17 +94,40 @@ def recipe(backbone, photos, **training) -> Recipe:
     )
 
 
-def test_a_training_does_not_depend_on_its_workers(backbone, photos, tmp_path):
+@pytest.fixture(scope="module")
+def alone(backbone, photos, tmp_path_factory) -> dict[str, torch.Tensor]:
+    """The weights that a training without workers leaves."""
+    folder = tmp_path_factory.mktemp("runs") / "alone"
+    run(recipe(backbone, photos), folder)
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_training_does_not_depend_on_its_workers(backbone, photos, tmp_path, alone, count):
     """Dropout too: it draws from the generator that the transforms would otherwise move."""
-    run(recipe(backbone, photos), tmp_path / "alone")
-    run(recipe(backbone, photos, dataloader_num_workers=1), tmp_path / "helped")
-    alone, helped = (load_file(tmp_path / name / "model.safetensors") for name in ("alone", "helped"))
-    for name, tensor in alone.items():
-        assert torch.equal(tensor, helped[name]), name
+    run(recipe(backbone, photos, dataloader_num_workers=count), tmp_path / "helped")
+    same_bits(alone, tmp_path / "helped")
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_nor_on_where_it_was_resumed(backbone, photos, tmp_path, alone, count):
+    """Stopped amid the second epoch, and after the first one's last step."""
+    one, steps = recipe(backbone, photos, dataloader_num_workers=count), 3  # of an epoch: 20 rows in batches of 8
+    for stop in (steps + 1, steps):
+        with watched(stop_at=stop), pytest.raises(Interrupted):
+            run(one, tmp_path / f"out-{stop}")
+        result = run(one, tmp_path / f"out-{stop}", resume=True)
+        assert result.data["history"][-1]["step"] == 2 * steps
+        same_bits(alone, tmp_path / f"out-{stop}")
+
+
+def same_bits(expected: dict[str, torch.Tensor], folder: Path) -> None:
+    found = load_file(folder / "model.safetensors")
+    different = [name for name, tensor in expected.items() if not torch.equal(tensor, found[name])]
+    assert not different and len(found) == len(expected)
 
 
 def test_the_committed_table_says_how_many_workers_and_a_flag_wins(backbone, photos, tmp_path, monkeypatch):
-    from matrix import train
 
     from hf_transfer import plan
 
@@ -141,9 +166,19 @@ def test_ctrl_c_leaves_a_checkpoint_and_no_worker(tmp_path, mini_image, photos, 
     assert process.wait(timeout=120) == 130, (tmp_path / "errors").read_text()
     last = (tmp_path / "errors").read_text().strip().splitlines()[-1]
     assert "the checkpoint is in" in last and "Traceback" not in (tmp_path / "errors").read_text()
-    time.sleep(1)
-    with pytest.raises(ProcessLookupError):  # nobody of the group is left
+    limit = time.monotonic() + workers.GRACE_S / 2  # nobody waits for the signal that ends a worker in the end
+    while anybody(group) and time.monotonic() < limit:
+        time.sleep(0.2)
+    assert not anybody(group)
+
+
+def anybody(group: int) -> bool:
+    """Whether a process of this group is left."""
+    try:
         os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def started(errors: Path) -> bool:
