@@ -96,9 +96,13 @@ def recipe(backbone, photos, **training) -> Recipe:
 
 @pytest.fixture(scope="module")
 def alone(backbone, photos, tmp_path_factory) -> dict[str, torch.Tensor]:
-    """The weights that a training without workers leaves."""
-    folder = tmp_path_factory.mktemp("runs") / "alone"
-    run(recipe(backbone, photos), folder)
+    """The weights that a training without workers leaves; each of its epochs sees other images."""
+    folder, epochs = tmp_path_factory.mktemp("runs") / "alone", []
+    with pytest.MonkeyPatch.context() as patch:
+        tell = AugmentedImages.set_epoch
+        patch.setattr(AugmentedImages, "set_epoch", lambda rows, epoch: (epochs.append(epoch), tell(rows, epoch)))
+        run(recipe(backbone, photos), folder)
+    assert epochs == [0, 1]
     return load_file(folder / "model.safetensors")
 
 
@@ -112,7 +116,7 @@ def test_a_training_does_not_depend_on_its_workers(backbone, photos, tmp_path, a
 @pytest.mark.parametrize("count", [0, 3])
 def test_nor_on_where_it_was_resumed(backbone, photos, tmp_path, alone, count):
     """Stopped amid the second epoch, and after the first one's last step."""
-    one, steps = recipe(backbone, photos, dataloader_num_workers=count), 3  # of an epoch: 20 rows in batches of 8
+    one, steps = recipe(backbone, photos, dataloader_num_workers=count), 3  # of an epoch: 18 rows in batches of 6
     for stop in (steps + 1, steps):
         with watched(stop_at=stop), pytest.raises(Interrupted):
             run(one, tmp_path / f"out-{stop}")
