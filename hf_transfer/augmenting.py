@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import TrainerCallback
 
 
 @contextmanager
@@ -56,23 +55,9 @@ class AugmentedImages(Dataset):
         return [{"pixel_values": self._augmented(row, image), "label": label} for row, image, label in images]
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose augmentation is drawn from now on."""
+        """Choose the epoch whose augmentation is drawn from now on; Accelerate's loader does, at the start of each."""
         self.epoch.fill_(epoch)
 
     def _augmented(self, row: int, image) -> torch.Tensor:
         with own_draws(self.seed, int(self.epoch), row):
             return self.transform(self.backbone.as_channels(image))
-
-
-class TellEpoch(TrainerCallback):
-    """Tells a data set which epoch begins, before any worker process reads ahead.
-
-    Args:
-        dataset: has `set_epoch`.
-    """
-
-    def __init__(self, dataset):
-        self.dataset = dataset
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.dataset.set_epoch(int(state.epoch or 0))

@@ -7,7 +7,6 @@ from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import DataLoader
 from transformers import Trainer
 
-from .augmenting import TellEpoch
 from .backbones.checkpoint import quiet
 from .cpu.swap import FastRandomness
 from .errors import UserError
@@ -56,8 +55,6 @@ class TransferTrainer(Trainer):
         self.loss_is_scaled_for_ga = True
         self.fast = FastRandomness(self.model) if self.args.device.type == "cpu" else None
         self.find_frozen()
-        if hasattr(self.train_dataset, "set_epoch"):
-            self.add_callback(TellEpoch(self.train_dataset))
         later = self._later()
         if later:
             self.add_callback(Unfreezing(later, self.find_frozen))

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 
-from hf_transfer import FullFineTune, ImageBackbone, ImageClassification, LinearHead, Recipe, run, workers
+from hf_transfer import FullFineTune, ImageBackbone, ImageClassification, LinearHead, Recipe, augmenting, run, workers
 from hf_transfer.augmenting import AugmentedImages
 from hf_transfer.inputs import collator, encode
 from hf_transfer.inputs_fused import FusedRows
@@ -96,13 +96,13 @@ def recipe(backbone, photos, **training) -> Recipe:
 
 @pytest.fixture(scope="module")
 def alone(backbone, photos, tmp_path_factory) -> dict[str, torch.Tensor]:
-    """The weights that a training without workers leaves; each of its epochs sees other images."""
-    folder, epochs = tmp_path_factory.mktemp("runs") / "alone", []
+    """The weights that a training without workers leaves; each of its epochs draws for every row anew."""
+    folder, drawn = tmp_path_factory.mktemp("runs") / "alone", []
     with pytest.MonkeyPatch.context() as patch:
-        tell = AugmentedImages.set_epoch
-        patch.setattr(AugmentedImages, "set_epoch", lambda rows, epoch: (epochs.append(epoch), tell(rows, epoch)))
+        draw = augmenting.own_draws
+        patch.setattr(augmenting, "own_draws", lambda *numbers: drawn.append(numbers) or draw(*numbers))
         run(recipe(backbone, photos), folder)
-    assert epochs == [0, 1]
+    assert sorted(drawn) == [(42, epoch, row) for epoch in (0, 1) for row in range(18)]
     return load_file(folder / "model.safetensors")
 
 

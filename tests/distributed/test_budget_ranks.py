@@ -49,7 +49,7 @@ def test_the_first_rank_decides_for_all(tmp_path, mini_text):
     write_csv(tmp_path / "rows.csv", ["text", "label"], make_texts(401))
     (tmp_path / "ranks.py").write_text(SCRIPT)
     torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
-    words = ["--nproc_per_node=2", "--master_port=29631", str(tmp_path / "ranks.py"), str(tmp_path), str(mini_text)]
+    words = ["--nproc_per_node=2", "--master_port=29647", str(tmp_path / "ranks.py"), str(tmp_path), str(mini_text)]
     environment = {**os.environ, **RANKS, "PYTHONPATH": str(ROOT), "HF_TRANSFER_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(
         [sys.executable, "-c", torchrun, *words], capture_output=True, text=True, timeout=300, env=environment
