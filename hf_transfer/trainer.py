@@ -6,7 +6,6 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import DataLoader
 from transformers import Trainer
-from transformers.trainer_utils import seed_worker
 
 from .backbones.checkpoint import quiet
 from .cpu.swap import FastRandomness
@@ -17,6 +16,7 @@ from .length_chunks import LengthChunks
 from .sampling import ORDERS, GlobalBatches
 from .schedules import slanted_triangular
 from .unfreezing import Unfreezing
+from .workers import start_worker
 
 
 class TransferTrainer(Trainer):
@@ -140,7 +140,7 @@ class TransferTrainer(Trainer):
             multiprocessing_context=args.dataloader_multiprocessing_context,
             prefetch_factor=args.dataloader_prefetch_factor,
             in_order=args.dataloader_in_order,
-            worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
+            worker_init_fn=partial(start_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
         )
         # `accelerator.prepare` would share the batches out a second time. As one process it moves them to the device
         # and passes `set_epoch` on, in a resumed epoch too.

@@ -32,7 +32,7 @@ def carry_out(recipe: Recipe, order: Order) -> RunResult:
     with order.clock("load"):
         opened = open_recipe(recipe, order)
         if state.is_main_process:
-            remember(order.checkpoints, opened.settings, order.resume)
+            remember(order.checkpoints, opened.settings | order.settings, order.resume)
         state.wait_for_everyone()
     for line in (*describe(order.name, opened.recipe, opened.splits, opened.plans), *domain_lines(opened)):
         order.say(line)

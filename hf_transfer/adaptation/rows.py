@@ -39,6 +39,12 @@ class DomainRows(Dataset):
     def __len__(self) -> int:
         return self.ends[-1]
 
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the parts whose images are augmented."""
+        for part in self.parts:
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(epoch)
+
     @property
     def lengths(self):
         """Tokens in each row, or `None` where rows have no length."""

@@ -68,7 +68,7 @@ def train_stage(plan, model, ground: Ground, head_learnt: bool = False) -> tuple
     names = parts_of(plan, ground.splits)
     with order.clock("load" if backbone.modality == "image" else "tokenise"), order.state.local_main_process_first():
         encoded = {
-            name: encode(backbone, ground.processor, rows, work, training=not plan.frozen and name in TRAINED)
+            name: encode(backbone, ground.processor, rows, work, plan.augmentation_seed if name in TRAINED else None)
             for name, rows in names.items()
         }
     recording = record_domains(plan, model, replay, encoded, ground, partial(record_features, plan))

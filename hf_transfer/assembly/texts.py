@@ -39,7 +39,7 @@ def _stock_model(backbone, head, config, names, tokenizer, trust_remote_code):
     # A pooler is missing from checkpoints that were pretrained without one: part of the head in all but name.
     check_loaded(backbone.checkpoint, info, (*(f"{name}." for name in new), f"{prefix}.pooler."))
     if not kept:
-        _renew(model, new, config)
+        _renew(model, _partly_loaded(model, new, info), config)
     grow_embeddings(model, tokenizer, backbone)
     return model
 
@@ -159,8 +159,24 @@ def _same_names(old: dict[int, str], new: dict[int, str]) -> bool:
     return not generic and {int(k): v for k, v in old.items()} == new
 
 
+def _partly_loaded(model, children: tuple[str, ...], info: dict) -> tuple[str, ...]:
+    """Return the children some of whose weights came from the checkpoint.
+
+    All others were drawn when the model was loaded, as stock `from_pretrained` draws them of the same seed; drawn a
+    second time they would be others, and runs of both would not compare seed by seed.
+
+    Args:
+        info (`dict`): what `from_pretrained(..., output_loading_info=True)` returned beside the model.
+    """
+    drawn = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
+    loaded = [name for name in model.state_dict() if name not in drawn]
+    return tuple(child for child in children if any(name.startswith(f"{child}.") for name in loaded))
+
+
 def _renew(model, children: tuple[str, ...], config) -> None:
     """Give the head fresh weights: one that was trained on other classes must not pass for knowledge about these."""
+    if not children:
+        return
     fresh = type(model)(config)
     for name in children:
         setattr(model, name, getattr(fresh, name))
