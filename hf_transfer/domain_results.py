@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from .results import number, one_line, title
+from .results import RunResult, number, one_line, title
+from .scrub import data_sets
 
 NAMES = {"source_only": "source alone", "target_only": "target labels alone", "model": "this model"}
 CHOSEN_BY = {
@@ -11,6 +12,15 @@ CHOSEN_BY = {
     "target": "labelled target rows that were held out",
 }
 SHOWN_ROWS, BAR = 10, 30
+
+
+def measured_data(result: RunResult) -> Mapping:
+    """Return the data set, as JSON, that a result was measured on and that new rows are like: of two domains the
+    target with its test rows, or the source where the target had none; of any other result its data."""
+    data = data_sets(result.recipe.get("data") or {})
+    if "source" not in data:
+        return data.get("", {})
+    return data["target" if "target" in result.data["domains"]["scores"]["model"] else "source"]
 
 
 def score_rows(domains: Mapping) -> list[list[str]]:

@@ -15,7 +15,7 @@ from .picture import Place, draw_domains
 from .verdict import judge
 
 MOST = 1000  # rows of each domain whose features are looked at
-PICTURE = "domains.svg"
+PICTURE = "domains.png"
 
 
 def compare(opened, predictor, others: dict, told: list[dict], folder: Path) -> dict:

@@ -14,6 +14,7 @@ from ..reweighting.features import checked
 MOST = 1000  # points of each domain; more would hide one another, and make a file of megabytes
 _MOST_NAMED = 12  # classes in the legend
 _NAME_WIDTH = 16
+_DPI = 150
 _STYLE = {"svg.hashsalt": "domains", "svg.fonttype": "path", "text.parse_math": False}
 
 
@@ -38,7 +39,7 @@ def draw_domains(places: Mapping[str, Place], path: str | Path, classes: Sequenc
 
     Args:
         places (`Mapping[str, Place]`): by title, such as "before" and "after".
-        path (`str` or `Path`): the SVG file.
+        path (`str` or `Path`): the file, .png or .svg.
         classes (`Sequence[str]`, *optional*): names of the classes, for the legend; by default their numbers.
 
     Raises:
@@ -57,7 +58,9 @@ def draw_domains(places: Mapping[str, Place], path: str | Path, classes: Sequenc
             _panel(axes, title, place)
         labels = np.unique(np.concatenate([place.source_labels for place in places.values()])).astype(int)
         _legend(figure, labels[:_MOST_NAMED], len(labels), classes)
-        figure.savefig(path, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+        # No date and no version in the file: the same features give the same bytes.
+        facts = {"Software": None} if Path(path).suffix == ".png" else {"Date": None, "Creator": None}
+        figure.savefig(path, dpi=_DPI, facecolor="white", metadata=facts)
 
 
 def two_dimensions(source, target) -> tuple[np.ndarray, np.ndarray]:

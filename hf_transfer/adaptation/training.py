@@ -149,6 +149,8 @@ def put_together(plan, parts: dict, weighting, splits) -> Learning:
     labels["chosen"] = np.asarray(getattr(splits, "held_out" if selection == "target" else "validation")["label"])
     if selection == "weighted":
         weights["chosen"] = of_class[labels["chosen"]] * weighting.validation
+    elif plan.fit == "lbfgs" and splits.labels.class_weights is not None:  # in descent the objective has them
+        weights["chosen"] = of_class[labels["chosen"]]
     pools: list[np.ndarray] = []
     if "target" in parts:
         labels["target"] = np.asarray(splits.target["label"])

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..domain_results import measured_data
 from ..errors import UserError
 from ..results import RunResult, is_path, last_name
 from ..task_results import is_mixture, task_result
@@ -92,9 +93,9 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
 
 
 def pipeline_tag(result: RunResult) -> str:
-    data = result.recipe.get("data") or {}
+    data = measured_data(result)
     if is_mixture(result):
-        data = next(iter(data["tasks"].values()))
+        data = next(iter(result.recipe["data"]["tasks"].values()))
     return _TAGS.get(data.get("kind"), "text-classification")
 
 
@@ -159,7 +160,7 @@ def _metric(name: str) -> tuple[str, dict[str, Any]]:
 
 def _test_data(result: RunResult) -> dict[str, Any]:
     """Where the test rows are from, in the words of `EvalResult`."""
-    data, sizes = result.recipe.get("data") or {}, result.data.get("data") or {}
+    data, sizes = measured_data(result), result.data.get("data") or {}
     train, test, cut = data.get("train"), data.get("test"), _cut(result)
     elsewhere = isinstance(test, str) and bool(re.search(r"[/\\]", test) or _suffix(test) in _READERS)
     args = {"rows": sizes.get("test"), "fingerprint": sizes.get("fingerprint"), "cut": cut}
@@ -190,8 +191,10 @@ def _source(result: RunResult, source: Any) -> dict[str, Any]:
 
 def _cut(result: RunResult) -> str | None:
     """How the test rows were cut from the train rows, as the run noted it; None when they are a split of their own."""
-    for note in result.data.get("notes") or []:
-        found = re.match(r"test: [\d,]+ rows cut from train \((.+)\)$", str(note))
+    # Of two domains those of the target are measured on, where both were cut.
+    notes = sorted(map(str, result.data.get("notes") or []), key=lambda note: note.startswith("source: "))
+    for note in notes:
+        found = re.match(r"(?:test|source: test): [\d,]+ (?:target rows cut|rows cut from train) \((.+?)\)", note)
         if found:
             return found[1]
     return None

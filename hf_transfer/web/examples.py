@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..domain_results import measured_data
 from ..errors import UserError
 from ..results import RunResult
 from ..scrub import backbones
@@ -54,7 +55,7 @@ def named(result: RunResult, source: str) -> Examples:
     """
     from ..data import read_inputs
 
-    data = result.recipe["data"]
+    data = measured_data(result)
     kind = "image" if data["kind"] == "ImageClassification" else "text"
     columns = {name: data[name] for name in ("text", "text_pair", "image") if data.get(name) is not None}
     same = Path(source).suffix.lower() == Path(str(data.get("train"))).suffix.lower()

@@ -1,5 +1,6 @@
 """What the demo page of a finished run says and asks for: plain values, which a Space holds as page.json."""
 
+from ..domain_results import measured_data
 from ..errors import UserError
 from ..results import RunResult, short_source, span
 from ..scrub import backbones
@@ -24,7 +25,7 @@ def page_of(result: RunResult) -> dict:
             f"{result.output_dir} has several tasks; export one first: hf-transfer export {result.output_dir} --task "
             f"{task} --output DIR"
         )
-    data, parts = result.recipe["data"], list(backbones(result.recipe["backbone"]).values())
+    data, parts = measured_data(result), list(backbones(result.recipe["backbone"]).values())
     if data["kind"] == "TextImageClassification":
         raise UserError(
             "the demo page shows one kind of input, and this model reads a text and an image; "

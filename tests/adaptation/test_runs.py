@@ -64,7 +64,7 @@ def test_a_method_runs_and_is_measured_on_both_domains(method, recipe_of, places
         assert verdict["text"] in said and verdict["text"] in (tmp_path / "out/README.md").read_text()
         assert set(domains["a_distance"]) == {"before", "after"}
     assert ("weighting" in domains) == (recipe.data.weights is not None)
-    assert (tmp_path / "out" / domains["picture"]).read_text().startswith("<?xml")
+    assert (tmp_path / "out" / domains["picture"]).read_bytes().startswith(b"\x89PNG")
     card = (tmp_path / "out/README.md").read_text()
     assert "## Source and target" in card and f"({domains['picture']})" in card
     # A stranger to the two domains reads it like any other model, and new rows are the target's.
@@ -163,3 +163,38 @@ def test_what_does_not_go_together_is_refused_at_once(case, recipe_of):
 def test_a_term_between_domains_needs_two():
     with pytest.raises(UserError, match="objective MMD needs rows of two domains"):
         Recipe("one", TextClassification("a.csv"), TextBackbone("x/y"), objective=Supervised() + MMD())
+
+
+def test_what_a_stranger_gets_speaks_of_the_target(recipe_of, places, tmp_path):
+    """Card, page and push take the target for the data of the model; no text of the source is published."""
+    from hf_transfer import RunResult
+    from hf_transfer.card.metadata import card_data
+    from hf_transfer.hub_push import pushable
+    from hf_transfer.web.page import page_of
+
+    run(recipe_of(dict(weights=KMM()), target="target", test=0.25), tmp_path / "out")
+    result = RunResult.load(tmp_path / "out")
+    measured = card_data(result).to_dict()["model-index"][0]["results"][0]["dataset"]
+    assert measured["name"] == "target.csv" and measured["args"]["rows"] == 15
+    assert measured["args"]["cut"].startswith("0.25, by content")
+    assert page_of(result)["inputs"] == ["Text"]
+    assert "domains.png" in pushable(tmp_path / "out")
+    source = places["source"].read_text().splitlines()[1].rsplit(",", 1)[0]
+    for name in ("results.json", "README.md"):
+        assert source not in (tmp_path / "out" / name).read_text()
+
+
+def test_a_model_of_the_source_goes_on_to_the_target(recipe_of, places, tmp_path):
+    """Both the method and what it is compared with start from the finished model, its head too."""
+    settings = dict(strategy=FullFineTune(), training={**TRAINING, "num_train_epochs": 1})
+    both = recipe_of(objective=Supervised() + CORAL(), **settings)
+    alone = Recipe(
+        "alone", TextClassification(str(places["source"])), both.backbone, head=both.head, strategy=both.strategy,
+        training=both.training,
+    )  # fmt: skip
+    run(alone, tmp_path / "source")
+    still = {"learning_rate": 1e-12}
+    result = run(both, tmp_path / "target", start_from=str(tmp_path / "source"), **still)
+    rows = json.loads((tmp_path / "source/results.json").read_text())["metrics"]["test"]
+    for scores in result.data["domains"]["scores"].values():  # at no rate both stay what they started from
+        assert scores["source"]["loss"] == pytest.approx(rows["loss"], abs=1e-5)
