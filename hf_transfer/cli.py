@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from . import helptext
-from .commands import averaging, caching, demo, evaluating, exporting, listing, predicting, pushing, running
+from .commands import adapting, averaging, caching, demo, evaluating, exporting, listing, predicting, pushing, running
 from .commands.common import HELP
 from .errors import UserError
 from .hub_recipe import is_address
@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": predicting.main,
     "evaluate": evaluating.main,
     "demo": demo.main,
+    "adapt": adapting.main,
     "average": averaging.main,
     "push": pushing.main,
     "export": exporting.main,

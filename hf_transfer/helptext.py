@@ -24,6 +24,7 @@ Transfer-learning recipes for Hugging Face checkpoints.
   predict OUT --input F --output F       label new rows with the model in the folder OUT
   evaluate OUT --data.test F             measure the model in OUT on more labelled rows
   demo OUT                               a page in the browser to try the model in OUT
+  adapt --source F --target F            try cheap methods from one domain to another, ranked without target labels
   average OUT1 OUT2 --output_dir OUT     average the weights of finished runs: WiSE-FT, soups
   push OUT user/name                     upload a finished run to the Hub, in one commit
   export OUT --format onnx               write the model for onnxruntime, and check it there

@@ -47,7 +47,7 @@ def test_commands(folder, monkeypatch, capsys):
     """In order, since later ones read what earlier ones wrote; `accelerate launch` and the checkpoint are swapped."""
     monkeypatch.chdir(folder)
     commands = [line for block in blocks("bash") for line in block.splitlines() if not line.startswith("make ")]
-    assert len(commands) == 9
+    assert len(commands) == 10
     for command in commands:
         words = shlex.split(command)
         if words[:2] == ["accelerate", "launch"]:
