@@ -120,6 +120,8 @@ def fit_linear(
     l2: float | None = None,
     resident_bytes: int = 2 * 2**30,
     widths: Sequence[int] | None = None,
+    train_weights=None,
+    validation_weights=None,
 ) -> dict:
     """Fit a linear layer in place: minimise mean loss + `l2` / 2 * ||W||^2.
 
@@ -141,12 +143,15 @@ def fit_linear(
         train_labels (`np.ndarray` or `torch.Tensor`): as `objective` reads them, one per row.
         validation, validation_labels: likewise; what chooses `l2`, and what `validation_loss` is measured on.
         objective (`SupervisedLoss`): `forward(logits, labels)` is a weighted sum over rows, `row_weights(labels)` the
-            weights.
+            weights; with weights of rows also `rows(logits, labels)`, what is summed there.
         l2 (`float`, *optional*): strength of the penalty; by default the value of `GRID` with the lowest validation
             loss, tried from strong to weak, each fit starting from the one before.
         resident_bytes (`int`): rows that take more than this are read anew, block by block, in every iteration; the
             result is the same to the last bit.
         widths (`Sequence[int]`, *optional*): how many columns each backbone has; by default all are of one.
+        train_weights, validation_weights (`np.ndarray` of shape `(rows,)`, *optional*): how much each row counts, on
+            top of the objective's own weights. Only their proportions matter: the mean is over what is counted. The
+            scaling above is that of all train rows alike.
 
     Returns:
         `dict`: `fit` (`"lbfgs"`), `l2`, `iterations` (of all fits together), `converged`, `validation_loss` and
@@ -154,17 +159,24 @@ def fit_linear(
         `converged` is false, `note` says in words where the fit stopped.
 
     Raises:
-        `UserError`: no rows, features that are not finite, or a layer without a bias.
+        `UserError`: no rows, features that are not finite, a layer without a bias, or weights that are no weights.
     """
     _check(layer, train, train_labels, "train")
     _check(layer, validation, validation_labels, "validation")
+    weights = [
+        _checked_weights(*one)
+        for one in ((train_weights, len(train), "train"), (validation_weights, len(validation), "validation"))
+    ]
     # MPS has no float64, which the sums are kept in; what it would win on so small a problem is little.
     device = torch.device("cpu") if layer.weight.device.type == "mps" else layer.weight.device
     with _exact_float32(device):
         scale = _measure_scale(train, device, widths or [layer.in_features])
         unit, start = _target_scale(objective, train_labels)
         parts = ((train, train_labels), (validation, validation_labels))
-        seen, unseen = (_Part(*part, objective, scale, device, resident_bytes) for part in parts)
+        seen, unseen = (
+            _Part(*part, objective, scale, device, resident_bytes, own)
+            for part, own in zip(parts, weights, strict=True)
+        )
         shape = (layer.out_features, layer.in_features)
         point = np.zeros(layer.out_features * (layer.in_features + 1))
         point[-layer.out_features :] = start
@@ -248,6 +260,19 @@ def _check(layer, matrix, labels, split: str) -> None:
             f"the {split} split has {len(matrix)} rows of features and {len(labels)} labels; "
             "the lbfgs fit needs one label for each row, and at least one row"
         )
+
+
+def _checked_weights(weights, rows: int, split: str) -> np.ndarray | None:
+    if weights is None:
+        return None
+    weights = np.asarray(weights, dtype=np.float32)
+    if weights.shape != (rows,):
+        raise UserError(
+            f"the {split} split has {rows} rows and weights of the shape {weights.shape}; one for each row"
+        )
+    if not np.isfinite(weights).all() or weights.min() < 0 or not weights.max() > 0:
+        raise UserError(f"the {split} split's weights must be finite numbers, none below 0 and one above it")
+    return weights
 
 
 @contextmanager
@@ -345,19 +370,22 @@ def _minimise(part, point: np.ndarray, shape, unit: float, l2: float, share: flo
 class _Part:
     """The scaled rows of one split, kept on the device when they fit and read anew when not."""
 
-    def __init__(self, matrix, labels, objective, scale: _Scale, device, resident_bytes: int):
+    def __init__(self, matrix, labels, objective, scale: _Scale, device, resident_bytes: int, weights=None):
         self.matrix, self.objective, self.device = matrix, objective, device
         self.mean, self.factor = scale.mean.float(), (1 / scale.divisor).float()
         kind = torch.int64 if objective.problem_type == "single_label_classification" else torch.float32
         self.labels = torch.as_tensor(np.asarray(labels) if not torch.is_tensor(labels) else labels).to(device, kind)
-        self.weight = float(objective.row_weights(self.labels).double().sum())
+        self.weights = None if weights is None else torch.from_numpy(weights).to(device)
+        counted = objective.row_weights(self.labels).double()
+        self.weight = float((counted if weights is None else counted * self.weights).sum())
         fits = len(matrix) * matrix.shape[1] * 4 <= resident_bytes
         self.kept = list(self._scaled()) if fits else None
 
-    def _scaled(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _scaled(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]:
         for start, stop in _spans(self.matrix):
             block = _read(self.matrix, start, stop, self.device)
-            yield (block - self.mean).mul_(self.factor), self.labels[start:stop]
+            own = None if self.weights is None else self.weights[start:stop]
+            yield (block - self.mean).mul_(self.factor), self.labels[start:stop], own
 
     def _blocks(self):
         return self._scaled() if self.kept is None else self.kept
@@ -368,10 +396,10 @@ class _Part:
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
         by_weight = torch.zeros(shape, dtype=torch.float64, device=self.device)
         by_bias = torch.zeros(shape[0], dtype=torch.float64, device=self.device)
-        for block, labels in self._blocks():
+        for block, labels, own in self._blocks():
             logits = _logits(block, weights, bias, unit).requires_grad_()
             with torch.enable_grad():
-                rows = self.objective(logits, labels)
+                rows = self._summed(logits, labels, own)
             (slope,) = torch.autograd.grad(rows, logits)
             loss += rows.detach()
             by_weight += slope.T @ block
@@ -383,8 +411,15 @@ class _Part:
     def mean_loss(self, point: np.ndarray, shape, unit: float) -> float:
         """Return the mean loss, in the unit of the objective."""
         weights, bias = self._parameters(point, shape)
-        losses = (self.objective(_logits(block, weights, bias, unit), labels) for block, labels in self._blocks())
+        losses = (
+            self._summed(_logits(block, weights, bias, unit), labels, own) for block, labels, own in self._blocks()
+        )
         return math.fsum(float(loss) for loss in losses) / self.weight
+
+    def _summed(self, logits, labels, own) -> torch.Tensor:
+        if own is None:
+            return self.objective(logits, labels)
+        return (self.objective.rows(logits, labels) * own).sum()
 
     def _parameters(self, point: np.ndarray, shape) -> Sequence[torch.Tensor]:
         return [torch.from_numpy(part).to(self.device, torch.float32) for part in _split(point, shape)]

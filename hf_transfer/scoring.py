@@ -147,6 +147,33 @@ def bootstrap_values(
     return values
 
 
+def paired_bootstrap(
+    first: np.ndarray, second: np.ndarray, labels: np.ndarray, problem_type: str, name: str,
+    n_resamples: int = 1000, seed: int = 0,
+) -> tuple[float, tuple[float, float]]:  # fmt: skip
+    """Return the difference of a metric between two models, and its 95% percentile bootstrap interval.
+
+    Both models are measured on the same resampled rows (Efron & Tibshirani 1993, chapter 8): rows that both find easy
+    or hard cancel, which two separate intervals would not see.
+
+    Args:
+        first, second (`np.ndarray` of shape `(rows, num_labels)`): logits.
+        labels (`np.ndarray`): the truth.
+        name (`str`): a key of `METRICS`.
+    """
+    metric = METRICS[name]()
+    labels = np.asarray(labels, np.float64)
+    said = [probabilities(logits, problem_type) for logits in (first, second)]
+
+    def difference(rows) -> float:
+        return metric.value(said[0][rows], labels[rows]) - metric.value(said[1][rows], labels[rows])
+
+    draw = np.random.default_rng(seed)
+    values = [difference(draw.integers(0, len(labels), len(labels))) for _ in range(n_resamples)]
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(difference(np.arange(len(labels)))), (float(low), float(high))
+
+
 def majority_baseline(train_labels: np.ndarray, test_labels: np.ndarray, problem_type: str) -> float:
     """The headline metric on test of a model that has seen no input: it always answers the most frequent train class
     (the smallest id of equals), the labels that more than half of the train rows have, or the train mean."""

@@ -33,7 +33,11 @@ class SupervisedLoss(nn.Module):
         return self.class_weights.to(labels.device)[labels]
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return the weighted sum over rows, a scalar.
+        """Return the weighted sum over rows, a scalar; see [`rows`]."""
+        return self.rows(logits, labels).sum()
+
+    def rows(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return each row's loss times its weight, of shape `(batch,)`.
 
         Args:
             logits (`torch.Tensor` of shape `(batch, num_labels)`).
@@ -48,7 +52,7 @@ class SupervisedLoss(nn.Module):
         else:
             rows = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
             rows = self._focal(rows)
-        return (rows * self.row_weights(labels)).sum()
+        return rows * self.row_weights(labels)
 
     def _focal(self, losses: torch.Tensor) -> torch.Tensor:
         """Scale cross-entropies by (1 - p) ** gamma, where p = exp(-loss) is what the truth was given."""

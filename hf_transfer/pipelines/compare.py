@@ -3,10 +3,10 @@
 import numpy as np
 
 from ..data import load_data
-from ..metrics import HEADLINE, METRICS
+from ..metrics import HEADLINE
 from ..predictor import load
 from ..results import RunResult, number, title
-from ..scoring import probabilities
+from ..scoring import paired_bootstrap
 
 
 def compare(target: RunResult, baseline: RunResult, spec) -> dict:
@@ -44,30 +44,3 @@ def compare(target: RunResult, baseline: RunResult, spec) -> dict:
         "text": f"{words[verdict]}: {shown} ({values}; 95% interval of the gain {interval[0]:+.4f} to "
         f"{interval[1]:+.4f}, over the choice of test rows, not of the training seed).",
     }
-
-
-def paired_bootstrap(
-    first: np.ndarray, second: np.ndarray, labels: np.ndarray, problem_type: str, name: str,
-    n_resamples: int = 1000, seed: int = 0,
-) -> tuple[float, tuple[float, float]]:  # fmt: skip
-    """Return the difference of a metric between two models, and its 95% percentile bootstrap interval.
-
-    Both models are measured on the same resampled rows (Efron & Tibshirani 1993, chapter 8): rows that both find easy
-    or hard cancel, which two separate intervals would not see.
-
-    Args:
-        first, second (`np.ndarray` of shape `(rows, num_labels)`): logits.
-        labels (`np.ndarray`): the truth.
-        name (`str`): a key of `METRICS`.
-    """
-    metric = METRICS[name]()
-    labels = np.asarray(labels, np.float64)
-    said = [probabilities(logits, problem_type) for logits in (first, second)]
-
-    def difference(rows) -> float:
-        return metric.value(said[0][rows], labels[rows]) - metric.value(said[1][rows], labels[rows])
-
-    draw = np.random.default_rng(seed)
-    values = [difference(draw.integers(0, len(labels), len(labels))) for _ in range(n_resamples)]
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(difference(np.arange(len(labels)))), (float(low), float(high))

