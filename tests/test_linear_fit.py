@@ -382,3 +382,68 @@ def test_a_lone_process_just_fits():
     )
     expected, said = fit(l2=0.01)
     assert outcome == said and bits(layer) == bits(expected)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Weights of rows
+
+WEIGHTS = np.random.default_rng(5).exponential(size=len(TRAIN[0]))
+
+
+@pytest.mark.parametrize("class_weights", [None, [0.2, 1.0, 4.0]])
+def test_weights_of_rows_as_sample_weights(class_weights):
+    layer, outcome = fit(Supervised().build(SINGLE, class_weights), l2=0.01, train_weights=WEIGHTS)
+    weights = WEIGHTS if class_weights is None else WEIGHTS * np.array(class_weights)[TRAIN[1]]
+    model = LogisticRegression(C=1 / (0.01 * weights.sum()), tol=1e-8, max_iter=5000)
+    expected = model.fit(scaled(TRAIN[0]), TRAIN[1], sample_weight=weights).predict_proba(scaled(TRAIN[0]))
+    np.testing.assert_allclose(probabilities(layer, TRAIN[0]), expected, atol=1e-3)
+    losses = -np.log(expected[np.arange(300), TRAIN[1]])
+    assert outcome["train_loss"] == pytest.approx(np.average(losses, weights=weights), abs=1e-4)
+    plain, _ = fit(Supervised().build(SINGLE, class_weights), l2=0.01)
+    assert np.abs(probabilities(layer, TRAIN[0]) - probabilities(plain, TRAIN[0])).max() > 0.05
+
+
+def test_weights_of_rows_in_a_ridge():
+    targets = (TRAIN[0] @ np.arange(WIDTH) + 5 * np.random.default_rng(2).normal(size=300)).astype("f4")
+    part = (TRAIN[0], targets)
+    layer, _ = fit(Supervised().build(REGRESSION), part, part, outputs=1, l2=0.1, train_weights=WEIGHTS)
+    model = Ridge(alpha=0.1 * WEIGHTS.sum() / 2, tol=1e-10).fit(scaled(TRAIN[0]), targets, sample_weight=WEIGHTS)
+    found = layer(torch.from_numpy(TRAIN[0])).squeeze(-1).detach().numpy()
+    np.testing.assert_allclose(found, model.predict(scaled(TRAIN[0])), atol=3e-4 * targets.std())
+
+
+def test_weights_of_validation_rows_choose_the_penalty():
+    few = tuple(part[:40] for part in TRAIN)
+    half = np.arange(120) < 60
+    weighted = fit(train=few, validation_weights=half * 3.0)[1]
+    assert weighted == fit(train=few, validation=tuple(part[half] for part in VALIDATION))[1]
+    assert weighted["grid"] != fit(train=few)[1]["grid"]
+
+
+def test_only_the_proportions_of_weights_count():
+    _, said = fit(l2=0.01, train_weights=WEIGHTS, validation_weights=np.full(120, 0.25))
+    _, again = fit(l2=0.01, train_weights=8 * WEIGHTS)
+    assert said == again
+    ones, told = fit(l2=0.01, train_weights=np.ones(300))
+    plain, expected = fit(l2=0.01)
+    np.testing.assert_allclose(probabilities(ones, TRAIN[0]), probabilities(plain, TRAIN[0]), atol=1e-4)
+    assert told["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-6)
+
+
+def test_weights_are_read_block_by_block(monkeypatch):
+    monkeypatch.setattr(linear_fit, "BLOCK_BYTES", 64 * WIDTH * 4)
+    resident, said = fit(l2=0.01, train_weights=WEIGHTS)
+    layer, outcome = fit(l2=0.01, train_weights=WEIGHTS, resident_bytes=0)
+    assert bits(layer) == bits(resident) and outcome == said
+    monkeypatch.undo()
+    np.testing.assert_allclose(
+        fit(l2=0.01, train_weights=WEIGHTS)[0].weight.detach(), layer.weight.detach(), atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("weights", [np.full(300, -1.0), np.zeros(300), np.full(300, np.nan), np.full(300, np.inf)])
+def test_what_is_no_weight_is_told(weights):
+    with pytest.raises(UserError, match="train split's weights must be finite numbers, none below 0 and one above it"):
+        fit(train_weights=weights)
+    with pytest.raises(UserError, match=r"validation split has 120 rows, its weights the shape \(3,\)"):
+        fit(validation_weights=np.ones(3))

@@ -19,8 +19,8 @@ def source_risk(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def weighted_source_risk(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    """Return minus the mean cross-entropy of held-out source rows, each weighted by p_t(x) / p_s(x) (importance-weighted
-    cross-validation: Sugiyama, Krauledat & Mueller 2007). Weights are brought to mean 1.
+    """Return minus the mean cross-entropy of held-out source rows, each weighted by p_t(x) / p_s(x)
+    (importance-weighted cross-validation: Sugiyama, Krauledat & Mueller 2007). Weights are brought to mean 1.
 
     Args:
         weights (`np.ndarray` of shape `(rows,)`): of these very rows.
@@ -53,9 +53,9 @@ def class_separation(logits: np.ndarray, temperature: float = 2.5) -> float:
 
 
 def neighbourhood_density(logits: np.ndarray, temperature: float = 0.05) -> float:
-    """Return the soft neighbourhood density (SND: Saito et al. 2021, equations 1 and 2): the mean entropy (nats) of the
-    similarities of each target row's class probabilities with those of the others. It is high where rows lie together
-    in large groups.
+    """Return the soft neighbourhood density (SND: Saito et al. 2021, equations 1 and 2): the mean entropy (nats) of
+    the similarities of each target row's class probabilities with those of the others. It is high where rows lie
+    together in large groups.
 
     Of more than 3,000 rows, as many at equal steps are looked at.
     """
