@@ -157,11 +157,13 @@ class _Rows:
         self.classes = int(self.labels.max()) + 1
         if len(np.unique(self.labels)) < 2:
             raise UserError(f"all source labels are {self.labels[0]}; a classifier needs two classes or more")
-        if (
-            self.labels.min() < 0
-            or not 0 <= self.validation_labels.min() <= self.validation_labels.max() < self.classes
-        ):
-            raise UserError("source labels must be class ids from 0, the same in train and validation")
+        if min(self.labels.min(), self.validation_labels.min()) < 0:
+            raise UserError("a source label is below 0; source rows must all have a class id")
+        if self.validation_labels.max() >= self.classes:
+            raise UserError(
+                f"source validation labels go up to {self.validation_labels.max()}, but those learnt from only to "
+                f"{self.classes - 1}"
+            )
         self.target_labels = None
         if target_labels is not None:
             self.target_labels = _class_ids(target_labels, len(self.target), "target")

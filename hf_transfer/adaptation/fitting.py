@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
+
+from ..linear_fit import fit_linear
+from ..objectives import Supervised
 
 SINGLE = "single_label_classification"
 
@@ -35,11 +39,6 @@ def fit_layer(
         labels, validation_labels (`np.ndarray` of shape `(n,)`): class ids below `classes`.
         weights, validation_weights (`np.ndarray` of shape `(n,)`, *optional*): how much each row counts.
     """
-    from torch import nn
-
-    from ..linear_fit import fit_linear
-    from ..objectives import Supervised
-
     layer = nn.utils.skip_init(nn.Linear, rows.shape[1], classes)
     found = fit_linear(
         layer, rows, labels, validation, validation_labels, Supervised().build(SINGLE), l2,

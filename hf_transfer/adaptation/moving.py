@@ -46,14 +46,14 @@ def scale(source, target) -> np.ndarray:
     return scaling(source, target)(source)
 
 
-def coral(source, target, ridge: float = 0.1) -> np.ndarray:
+def coral(source, target, ridge: float = 1.0) -> np.ndarray:
     """Give `source` the mean and the covariance of `target` (CORAL: Sun, Feng & Saenko 2016, algorithm 1): whitened
     with C_s^-1/2, recoloured with C_t^1/2, where C + lambda I takes the place of each covariance C.
 
     Args:
         source (`np.ndarray` of shape `(n_s, width)`), target (`np.ndarray` of shape `(n_t, width)`): features from the
             same backbone; they may be fewer than they are wide.
-        ridge (`float`): lambda as a share of the mean variance of each domain's columns. The paper has lambda = 1 for
+        ridge (`float`): lambda, in mean variances of each domain's columns: the paper has lambda = 1 for
             columns of variance 1.
 
     Returns:
@@ -74,7 +74,7 @@ def scaling(source, target) -> Move:
     return Move(source.mean(0), target.mean(0), factor)
 
 
-def recolouring(source, target, ridge: float = 0.1) -> Move:
+def recolouring(source, target, ridge: float = 1.0) -> Move:
     """Return the [`Move`] of [`coral`]."""
     if not 0 < ridge < float("inf"):
         raise UserError(f"ridge is {ridge}; allowed: a number above 0")

@@ -206,6 +206,7 @@ def test_the_card_knows_results_alone_and_only_the_run_knows_it():
     makers = ("single_task", "ensemble.publishing", "pretraining.path", "pretraining.card", "pipelines.report")
     makers += ("multitask.path", "multitask.exporting")
     adders = ("ensemble.interpolation", "ensemble.soups", "seeds")
+    adders += ("adaptation.picture",)  # names classes in the card's fonts
     assert users - set(below("card")) == {f"{PACKAGE}.{name}" for name in (*makers, *adders)}
 
 

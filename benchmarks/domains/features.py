@@ -1,0 +1,21 @@
+"""Features of a finished model: what its last linear layer reads, of any rows."""
+
+import numpy as np
+
+
+def features(folder, parts) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return features of shape `(rows, width)` and class ids for each labelled `datasets.Dataset` of `parts`."""
+    from torch import nn
+
+    from hf_transfer import load
+
+    predictor = load(str(folder))
+    model = predictor.model
+    name, layer = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module.out_features == model.config.num_labels
+    ][-1]
+    model.set_submodule(name, nn.Identity())
+    model.config.num_labels = layer.in_features  # as wide as what now comes out
+    return [(predictor.logits(rows.remove_columns("label")), np.asarray(rows["label"])) for rows in parts]

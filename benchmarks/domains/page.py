@@ -1,0 +1,148 @@
+"""docs/adaptation.md from the results file; nothing here is written by hand."""
+
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+
+from .cells import LABELLED, SPACES
+from .pairs import IMAGE_SIZE, PAIRS
+from .summary import READS_LABELS, accuracies, cells_of, choice, chosen, measured, oracle, source_only
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+NETS = {"frozen": "pretrained, frozen", "tuned": "fine-tuned on the source"}
+CHANCE = 0.4  # below, a source-only baseline proves nothing
+
+
+def write_page(content: Mapping, docs: Path = DOCS) -> None:
+    """Write `adaptation.md` into `docs`."""
+    if not content["cells"]:
+        raise SystemExit("nothing has been measured yet; run benchmarks/adaptation.py")
+    docs.mkdir(exist_ok=True)
+    (docs / "adaptation.md").write_text(page(content), encoding="utf-8")
+
+
+def page(content: Mapping) -> str:
+    """Return the Markdown."""
+    from hf_transfer.adaptation.cheap import DEFAULT
+
+    pairs = list(dict.fromkeys(pair for pair, _ in measured(content)))
+    parts = [
+        "# Across domains: the cheap methods",
+        "Written by `benchmarks/adaptation.py` from `benchmarks/results/adaptation.json`. Linear layers over recorded "
+        "features learn from a labelled source for an unlabelled target; accuracies are on held-out target rows.",
+        "## The choice without target labels",
+        f"By the default criterion, {_words(DEFAULT)}, the same for all; none of its numbers holds a target label.",
+        *(_verdict(content, pair, DEFAULT) for pair in pairs),
+        *(part for pair in pairs for part in _pair(content, pair)),
+        *([_time(content["time"])] if "time" in content else []),
+        "## How it was measured",
+        _how(content, pairs),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _verdict(content, pair: str, criterion: str) -> str:
+    base = source_only(content, pair)
+    lines = [f"**{PAIRS[pair].title}.**", ""]
+    for net in base:
+        made = choice(content, pair, net, lambda cell: chosen(cell, criterion))
+        closed = "no gap to close" if made["closed"] is None else f"{made['closed']:.0%} of the gap to target-only"
+        verdicts = ", ".join(f"{verdict} in {count}" for verdict, count in made["verdicts"].items())
+        names = ", ".join(dict.fromkeys(map(_words, made["names"].values())))
+        lines.append(
+            f"- {NETS[net]}: source-only {base[net]:.4f}, chosen ({names}) {made['accuracy']:.4f}: {closed}; "
+            f"of {len(made['names'])} seeds {verdicts}."
+        )
+    if max(base.values()) < CHANCE:
+        lines.append(f"- Source-only stays below {CHANCE} with either net, so that a gain over it proves little.")
+    return "\n".join(lines)
+
+
+def _pair(content, pair: str) -> list[str]:
+    nets = list(source_only(content, pair))
+    methods = dict.fromkeys(
+        name for net in nets for cell in cells_of(content, pair, net).values() for name in cell["test"]
+    )
+    rows = [["method", *(f"{NETS[net]}" for net in nets), *(f"seconds, {net}" for net in nets)]]
+    for name in methods:
+        scores = [_spread(accuracies(content, pair, net, name)) for net in nets]
+        spent = [
+            statistics.fmean(
+                [cell["seconds"][name] for cell in cells_of(content, pair, net).values() if name in cell["seconds"]]
+                or [0]
+            )
+            for net in nets
+        ]
+        title = _words(name) + (" (reads target labels)" if name in READS_LABELS else "")
+        rows.append([title, *scores, *(f"{one:.1f}" for one in spent)])
+    criteria = list(next(iter(cells_of(content, pair, nets[0]).values()))["criteria"]["source_only"])
+    picks = {_words(name): (lambda cell, name=name: chosen(cell, name)) for name in criteria}
+    picks["oracle: the best on the test rows"] = oracle
+    choices = [["chosen by", *(f"{NETS[net]}" for net in nets)]]
+    for title, pick in picks.items():
+        made = [choice(content, pair, net, pick) for net in nets]
+        choices.append([title, *(_choice(one) for one in made)])
+    apart = [["proxy A-distance", *(NETS[net] for net in nets)]]
+    for space in SPACES:
+        found = [[cell["a_distance"][space] for cell in cells_of(content, pair, net).values()] for net in nets]
+        apart.append(
+            [{"raw": "before"}.get(space, f"after {space}"), *(f"{statistics.fmean(one):.2f}" for one in found)]
+        )
+    return [f"## {PAIRS[pair].title}", _table(rows), _table(choices), _table(apart)]
+
+
+def _choice(made: Mapping) -> str:
+    closed = "" if made["closed"] is None else f", {made['closed']:+.0%}"
+    return f"{made['accuracy']:.4f}{closed} ({', '.join(dict.fromkeys(map(_words, made['names'].values())))})"
+
+
+def _time(told: Mapping) -> str:
+    verdict = "less than" if told["cheap_s"] + told["extract_s"] < told["epoch_s"] else "not less than"
+    return (
+        "## Time\n\n"
+        f"All methods that read no target label, over {told['rows']:,} rows of {told['width']} features, half of them "
+        f"source: {told['cheap_s']:.1f} s, and {told['extract_s']:.1f} s to record the features, once for all. One "
+        f"epoch of full fine-tuning of the same encoder over the same texts: {told['epoch_s']:.1f} s. That is "
+        f"{verdict} an epoch."
+    )
+
+
+def _how(content, pairs) -> str:
+    facts, lines = content["environment"], []
+    for pair in pairs:
+        net = next(iter(source_only(content, pair)))
+        cells = cells_of(content, pair, net)
+        rows = next(iter(cells.values()))["rows"]
+        lines.append(
+            f"- {PAIRS[pair].title}: {rows['source']:,} source rows, {rows['target']:,} target rows without labels, "
+            f"{rows['test']:,} target test rows, {rows['width']} features; seeds {', '.join(map(str, cells))}, each "
+            "with splits of its own."
+        )
+    lines += [
+        "- Everything was fixed beforehand; target test labels are read by the figures and by the oracle alone. "
+        "Source validation rows choose L2 penalties.",
+        f"- Target-only learns from the labels of all target rows, TrAdaBoost from {LABELLED} of each class.",
+        f"- Images at {IMAGE_SIZE} pixels, EfficientNet-Lite0; texts MiniLM-L6. Fine-tuning on the source as the "
+        "demo does it, pictures cropped at random.",
+        "- Mean ± standard deviation over the seeds. A verdict is of one seed, by the paired bootstrap over its test "
+        "rows. A percentage is the share of the gap between source-only and target-only that is closed.",
+        f"- {facts['device_name']} ({facts['device']}), {facts['cores']} cores, {facts['threads']} threads; torch "
+        f"{facts['torch']}, transformers {facts['transformers']}, timm {facts['timm']}.",
+        "- Again: `python benchmarks/adaptation.py`; it goes on where it was stopped.",
+    ]
+    return "\n".join(lines)
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return ""
+    return f"{statistics.fmean(values):.4f}" + (f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace("+", " + ")
+
+
+def _table(rows: list[list[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|---" + "|---:" * (len(rows[0]) - 1) + "|", *lines[1:]])

@@ -1,0 +1,74 @@
+"""From cells to what is to be said: means over the seeds, choices without target labels, shares of the gap closed."""
+
+import statistics
+from collections.abc import Mapping
+
+from .pairs import NETS, PAIRS
+
+REFERENCE = "target_only"
+READS_LABELS = ("target_only", "tradaboost")
+
+
+def cells_of(content: Mapping, pair: str, net: str) -> dict[int, dict]:
+    """Return the cells of a pair and a net by seed."""
+    start = f"{pair}/{net}/"
+    found = {int(name.rpartition("/")[2]): cell for name, cell in content["cells"].items() if name.startswith(start)}
+    return dict(sorted(found.items()))
+
+
+def measured(content: Mapping) -> list[tuple[str, str]]:
+    """Return the pairs and nets that have a cell, in their order."""
+    return [(pair, net) for pair in PAIRS for net in NETS if cells_of(content, pair, net)]
+
+
+def accuracies(content: Mapping, pair: str, net: str, method: str) -> list[float]:
+    """Return a method's target test accuracy by seed."""
+    cells = cells_of(content, pair, net).values()
+    return [cell["test"][method]["value"] for cell in cells if method in cell["test"]]
+
+
+def source_only(content: Mapping, pair: str) -> dict[str, float]:
+    """Return the mean accuracy of source-only by net."""
+    return {
+        net: statistics.fmean(accuracies(content, pair, net, "source_only"))
+        for p, net in measured(content)
+        if p == pair
+    }
+
+
+def chosen(cell: Mapping, criterion: str) -> str:
+    """Return the method with the highest criterion among those that read no target label."""
+    names = [name for name in cell["criteria"] if name not in READS_LABELS]
+    return max(names, key=lambda name: cell["criteria"][name][criterion])
+
+
+def oracle(cell: Mapping) -> str:
+    """Return the best method by the target's test labels, which nobody who adapts has."""
+    names = [name for name in cell["criteria"] if name not in READS_LABELS]
+    return max(names, key=lambda name: cell["test"][name]["value"])
+
+
+def choice(content: Mapping, pair: str, net: str, pick) -> dict:
+    """Say what the methods picked in each cell come to.
+
+    Args:
+        pick: a cell to the name of a method.
+
+    Returns:
+        `dict`: `names` by seed; mean `accuracy`; `closed`, the share of the gap between source-only and target-only
+        (`None` where there is no gap); `verdicts`, how many seeds have each.
+    """
+    cells = cells_of(content, pair, net)
+    names = {seed: pick(cell) for seed, cell in cells.items()}
+    values = [cell["test"][names[seed]] for seed, cell in cells.items()]
+    mean = statistics.fmean(one["value"] for one in values)
+    base = statistics.fmean(one["baseline"] for one in values)
+    best = accuracies(content, pair, net, REFERENCE)
+    gap = statistics.fmean(best) - base if best else 0.0
+    verdicts = [one["verdict"] for one in values]
+    return {
+        "names": names,
+        "accuracy": mean,
+        "closed": (mean - base) / gap if gap > 0 else None,
+        "verdicts": {verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts))},
+    }

@@ -1,0 +1,25 @@
+"""The two digit sets: whole, told apart by their size, and written once."""
+
+import numpy as np
+from PIL import Image
+
+from hf_transfer.demo_domains import digit_folders
+
+
+def test_both_domains_are_written_whole_and_once(tmp_path):
+    folders = digit_folders(tmp_path / "digits")
+    counts = {name: sum(1 for _ in folder.glob("*/*.png")) for name, folder in folders.items()}
+    assert counts == {"scikit": 1797, "mnist": 5000}
+    for name, side in (("scikit", 8), ("mnist", 28)):
+        assert sorted(entry.name for entry in folders[name].iterdir()) == [str(digit) for digit in range(10)]
+        with Image.open(next(folders[name].glob("3/*.png"))) as image:
+            pixels = np.asarray(image)
+        assert pixels.shape == (side, side) and pixels.max() > 200 and pixels.min() == 0
+    marker = folders["scikit"] / "0/0000.png"
+    before = marker.stat().st_mtime_ns
+    assert digit_folders(tmp_path / "digits") == folders and marker.stat().st_mtime_ns == before
+    assert sorted(entry.name for entry in (tmp_path / "digits").iterdir()) == ["mnist", "scikit"]
+    # The first row of scikit-learn's table is a nought.
+    from sklearn.datasets import load_digits
+
+    assert np.array_equal(np.round(load_digits().images[0] * 255 / 16), np.asarray(Image.open(marker)))
