@@ -40,10 +40,11 @@ scores: $(VENV)/.installed  ## scores of the demos, start-up time and memory, ha
 strategies: $(VENV)/.installed  ## which strategy wins with how many labels, an hour, into docs/strategies.md
 	$(BIN)/python benchmarks/strategies.py
 
-tables: $(VENV)/.installed  ## measure precision and batch budgets of this device, which the package holds, and profiles
+tables: $(VENV)/.installed  ## measure precision, batch budgets and workers of this device, which the package holds, and profiles
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/precision_extras.py
 	$(BIN)/python benchmarks/budgets.py
+	$(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/profiles.py
 
 quality: $(VENV)/.installed  ## lint and check the format

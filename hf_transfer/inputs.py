@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .augmenting import AugmentedImages
 from .inputs_fused import FusedCollator, FusedRows
 
 
-def encode(backbone, processor, rows, folder: Path | None = None, training: bool = False):
+def encode(backbone, processor, rows, folder: Path | None = None, seed: int | None = None):
     """Make a split ready for a model.
 
     Texts are tokenised once, into an Arrow file under `folder` (in memory without one); images are decoded and
@@ -18,26 +19,23 @@ def encode(backbone, processor, rows, folder: Path | None = None, training: bool
 
     Args:
         rows (`datasets.Dataset`): columns `text`, `text_pair` or `image`, and perhaps `label`.
-        training (`bool`): images are augmented as the backbone says.
+        seed (`int`, *optional*): for training: images are augmented as the backbone says.
 
     Returns:
-        `datasets.Dataset` with model inputs, `label` when there was one, and for texts the `length` of each row; of a
-            fused backbone [`FusedRows`].
+        `datasets.Dataset` with model inputs, `label` when there was one, and for texts the `length` of each row;
+            [`AugmentedImages`]; of a fused backbone [`FusedRows`].
     """
     if hasattr(backbone, "parts"):
         return FusedRows(
             {
-                name: encode(part, processor[name], rows.select_columns(_columns_of(part, rows)), folder, training)
+                name: encode(part, processor[name], rows.select_columns(_columns_of(part, rows)), folder, seed)
                 for name, part in backbone.parts.items()
             }
         )
     if backbone.modality == "image":
-
-        def transform(batch):
-            inputs = backbone.preprocess(batch, processor, training)
-            return {**inputs, "label": batch["label"]} if "label" in batch else inputs
-
-        return rows.with_transform(transform)
+        if seed is not None and backbone.augmentation != "none":
+            return AugmentedImages(rows, backbone, processor, seed)
+        return rows.with_transform(_Transform(backbone, processor))
     texts = [name for name in ("text", "text_pair") if name in rows.column_names]
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,6 +49,17 @@ def encode(backbone, processor, rows, folder: Path | None = None, training: bool
             new_fingerprint=_name(backbone, rows),  # or `datasets` would pickle the whole tokenizer to make one
             desc="tokenise",
         )
+
+
+class _Transform:
+    """Decodes and transforms; a class, since worker processes of macOS and Windows are sent it pickled."""
+
+    def __init__(self, backbone, processor):
+        self.backbone, self.processor = backbone, processor
+
+    def __call__(self, batch: dict) -> dict:
+        inputs = self.backbone.preprocess(batch, self.processor)
+        return {**inputs, "label": batch["label"]} if "label" in batch else inputs
 
 
 def _columns_of(backbone, rows) -> list[str]:

@@ -26,6 +26,12 @@ class FusedRows(Dataset):
     def __getitem__(self, row: int) -> dict:
         return {name: rows[row] for name, rows in self.parts.items()}
 
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the parts whose images are augmented."""
+        for rows in self.parts.values():
+            if hasattr(rows, "set_epoch"):
+                rows.set_epoch(epoch)
+
     @property
     def lengths(self) -> np.ndarray | None:
         """Tokens in each row, of all parts together; `None` where none reads texts."""

@@ -51,31 +51,37 @@ class Joint(nn.Module):
         own = {f"model.{name}": depth for name, depth in depths.items()}
         return own | {f"objective.{name}": top for name, _ in self.objective.named_parameters()}
 
-    def forward(self, labels: torch.Tensor | None = None, progress: float = 0.0, **inputs):
+    def forward(
+        self, labels: torch.Tensor | None = None, progress: float = 0.0, rows: Mapping | None = None, **inputs
+    ):
         """Return the model's outputs; with `labels`, as in training, beside them the [`parts`] of the objective."""
         outputs = self.model(**inputs)
         if labels is None:
             return outputs
         with torch.autocast(labels.device.type, enabled=False):  # as it is outside of what Accelerate wraps
-            return outputs, self.parts(inputs, outputs, labels, progress)
+            return outputs, self.parts(inputs, outputs, labels, progress, rows)
 
-    def parts(self, inputs: Mapping, outputs, labels: torch.Tensor, progress: float) -> dict[str, torch.Tensor]:
+    def parts(
+        self, inputs: Mapping, outputs, labels: torch.Tensor, progress: float, rows: Mapping | None = None
+    ) -> dict[str, torch.Tensor]:
         """Return each part of the objective, summed over rows.
 
         Args:
             inputs (`Mapping[str, torch.Tensor]`), outputs: of the forward pass that has just been.
             labels (`torch.Tensor`): as [`SupervisedLoss`] reads them.
             progress (`float`): share of the training that is done.
+            rows (`Mapping[str, torch.Tensor]`, *optional*): `weights` and `domains` of the rows, where a training has
+                two domains.
         """
         seen = Seen(
             model=self.model,
             inputs=inputs,
             logits=outputs.logits,
             labels=labels,
-            weights=self.objective.row_weights(labels),
             features=None if self.last_input is None else self.last_input.take(),
             progress=progress,
             outputs={} if self.outputs is None else self.outputs.take(),
+            **(rows or {"weights": self.objective.row_weights(labels)}),
         )
         return self.objective(seen)
 

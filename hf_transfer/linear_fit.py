@@ -18,6 +18,7 @@ from torch import nn
 from .errors import UserError
 from .heads import LinearHead
 from .objectives import Supervised
+from .processes import computed_by_main
 
 # What is named here steers gradient descent and means nothing to the quasi-Newton fit, which sees all rows at once.
 SGD_FIELDS = frozenset(
@@ -230,23 +231,11 @@ def fit_on_main(state, layer: nn.Linear, fit: Callable[[], dict]) -> dict:
         `UserError`: `fit` raised one; every rank raises it.
         `RuntimeError`: on the other ranks, when `fit` raised anything else, which the main process raises itself.
     """
-    if state.num_processes == 1:
-        return fit()
-    from accelerate.utils import broadcast, broadcast_object_list
+    outcome = computed_by_main(state, fit, "the fit")
+    if state.num_processes > 1:
+        from accelerate.utils import broadcast
 
-    # The others wait in the broadcast: they must be told of an error too, or they would wait for ever.
-    said, raised = [None, None, False], None
-    if state.is_main_process:
-        try:
-            said = [fit(), None, False]
-        except Exception as error:
-            raised, said = error, [None, str(error), isinstance(error, UserError)]
-    outcome, error, is_mistake = broadcast_object_list(said)
-    if raised is not None:
-        raise raised
-    if error is not None:
-        raise UserError(error) if is_mistake else RuntimeError(f"the fit failed on the main process: {error}")
-    broadcast([layer.weight.data, layer.bias.data])
+        broadcast([layer.weight.data, layer.bias.data])
     return outcome
 
 

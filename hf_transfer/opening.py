@@ -2,13 +2,14 @@
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from transformers import set_seed
 
 from .adapter import check_base
 from .assembly import build_model, checkpoint_label_names, origin
-from .data import load_data
+from .data import SourceTarget, load_data, load_domains
 from .metrics import metric_names
 from .order import Order
 from .plan import Plan, arguments_of, plan_stages
@@ -31,6 +32,7 @@ class Opened:
         model (`nn.Module`): on its device.
         plans (`list[Plan]`): one for each stage.
         head_learnt (`bool`): whether the head knows these very labels before training.
+        names (`Sequence[str]`, *optional*): the classes that the checkpoint's own head knows.
     """
 
     recipe: Recipe
@@ -41,6 +43,7 @@ class Opened:
     model: Any
     plans: list[Plan]
     head_learnt: bool
+    names: Any = None
 
     @property
     def settings(self) -> dict:
@@ -75,14 +78,41 @@ def open_recipe(recipe: Recipe, order: Order) -> Opened:
     source = backbone if start is None else start.reading(backbone)
     source.load_config(trust_remote_code)  # a checkpoint that cannot be had is told before the data are read
     names = start.labels.names if start else checkpoint_label_names(source, recipe.head, trust_remote_code)
-    splits = load_data(recipe.data, label_order=names, progress=order.state.is_main_process)
+    read = load_domains if isinstance(recipe.data, SourceTarget) else load_data
+    splits = read(recipe.data, label_order=names, progress=order.state.is_main_process)
     if start is None:
         taken = origin(source, recipe.head, splits.labels, trust_remote_code)
     else:
         splits = start.check_labels(splits)
     splits = replace(splits, notes=(*splits.notes, *filter(None, [taken])))
+    recipe = replace(recipe, data=_with_columns(recipe.data, splits))
+    return settle(recipe, splits, start, names, order, order.checkpoints)
+
+
+def _with_columns(data, splits):
+    """Say which columns were found."""
+    if isinstance(data, SourceTarget):
+        own = {name: value for name, value in splits.target_columns.items() if getattr(data.target, name) is None}
+        source, target = replace(data.source, **splits.columns), replace(data.target, **own)
+        return replace(data, source=source, target=target)
+    return replace(data, **splits.columns)
+
+
+def settle(recipe: Recipe, splits, start: Start | None, names, order: Order, checkpoints: Path) -> Opened:
+    """Build the model for rows that are loaded, and settle every stage.
+
+    Args:
+        start (`Start`, *optional*): the finished model that goes on.
+        names (`Sequence[str]`, *optional*): the classes that the checkpoint's own head knows.
+        checkpoints (`Path`): where resume state goes.
+
+    Raises:
+        `UserError`: fields that do not go together, or a checkpoint that cannot be used.
+    """
+    backbone, trust_remote_code = recipe.backbone, order.trust_remote_code
+    source = backbone if start is None else start.reading(backbone)
     metrics = metric_names(splits.labels.problem_type, recipe.metrics)  # a wrong name is told now
-    stages = arguments_of(recipe, order.checkpoints, metrics)
+    stages = arguments_of(recipe, checkpoints, metrics)
     args = stages[-1].args
     set_seed(args.seed)
     processor = source.processor(trust_remote_code)
@@ -91,9 +121,8 @@ def open_recipe(recipe: Recipe, order: Order) -> Opened:
     else:
         model = start.build(recipe)
     model = model.to(args.device)
-    recipe = replace(recipe, data=replace(recipe.data, **splits.columns))
     plans = plan_stages(stages, model, backbone.depths(model), order.dtype)
     if len(plans) == 1:
         recipe = replace(recipe, backbone=plans[0].recipe.backbone)
     kept = start is not None or names == splits.labels.names  # a head that knows these very classes
-    return Opened(recipe, recipe_to_dict(recipe), start, splits, processor, model, plans, kept)
+    return Opened(recipe, recipe_to_dict(recipe), start, splits, processor, model, plans, kept, names)

@@ -1,5 +1,6 @@
 """What [`run`] was asked for beside the recipe itself; the same for every kind of recipe."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ class Order:
         state (`accelerate.PartialState`): this process among its like.
         say (`Callable[[str], None]`): tells the user; silent on all processes but the first.
         clock (`Clock`): takes down where the time goes.
+        probe_budget (`bool`): see [`run`].
     """
 
     folder: Path
@@ -37,16 +39,30 @@ class Order:
     state: PartialState
     say: Callable[[str], None]
     clock: Clock = field(default_factory=Clock)
+    probe_budget: bool = False
 
     @property
     def checkpoints(self) -> Path:
         """Where resume state goes."""
         return self.folder / folders.CHECKPOINTS
 
+    @property
+    def budgets(self) -> Path:
+        """Where a probe writes down which batch budgets it took."""
+        return self.checkpoints / "budgets.json"
+
+    @property
+    def settings(self) -> dict:
+        """What must be the same when a stopped run goes on, beside the recipe and what was settled of it."""
+        return {"probe_budget": True} if self.probe_budget else {}
+
     def publish(self, result: RunResult, card: str) -> None:
         """Complete what lies in the staging folder by `results.json` and the card, and put it into place; for the
         first process."""
         staging = result.output_dir
+        if self.probe_budget and self.budgets.exists():
+            found = json.loads(self.budgets.read_text(encoding="utf-8"))
+            result.data["budget"] = found.get("", found)  # of a fused backbone by part
         result.data["files"] = sorted({*folders.files_of(staging), "README.md", "results.json"})
         result.save()
         (staging / "README.md").write_text(card, encoding="utf-8")

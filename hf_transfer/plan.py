@@ -12,6 +12,7 @@ from .linear_fit import settle_fit
 from .precision import Choice, choose, kind_of
 from .replay import replay_of
 from .stages import stages_of
+from .workers import default_workers
 
 
 class StageArguments(NamedTuple):
@@ -80,6 +81,12 @@ class Plan:
         """The precision of each phase."""
         return {phase: choice.dtype for phase, choice in self.dtypes.items()}
 
+    @property
+    def augmentation_seed(self) -> int | None:
+        """What augmentation is drawn from; a frozen backbone sees images as they are."""
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return None if self.frozen else seed
+
 
 def plan_stages(stages: Sequence[StageArguments], model, depths: Mapping[str, int], dtype: str) -> list[Plan]:
     """Settle every stage of a recipe.
@@ -108,6 +115,9 @@ def _plan(recipe, alone, named, args, folder, model, depths, dtype) -> Plan:
     dtypes = _choose_dtypes(recipe, model, replay, args.device, fit, dtype)
     if "train" in dtypes and dtypes["train"].dtype == "bfloat16" and not args.bf16:
         args = replace(args, bf16=True)
+    if not frozen and _reads_images(recipe.backbone) and "dataloader_num_workers" not in recipe.training:
+        workers = default_workers(args.world_size)
+        args = replace(args, dataloader_num_workers=workers) if workers else args
     trainable, total = recipe.strategy.trainable(model, depths), sum(p.numel() for p in model.parameters())
     return Plan(recipe, args, folder, frozen, fit, dtypes, trainable, total)
 
@@ -146,6 +156,10 @@ def features_phases(model) -> dict[str, Any]:
     if model.config.model_type != "transfer_fused":
         return {"features": model}
     return {f"features of {name}": part for name, part in model.parts.items()}
+
+
+def _reads_images(backbone) -> bool:
+    return any(part.modality == "image" for part in getattr(backbone, "parts", {"": backbone}).values())
 
 
 def _refuse_for_frozen(args, frozen: bool) -> None:

@@ -43,7 +43,7 @@ class Predictor:
         from .inputs import collator
 
         self.folder = folder
-        self.recipe = saved_recipe(folder) if recipe is None else recipe
+        self.recipe = _of_target(saved_recipe(folder) if recipe is None else recipe)
         self.backbone = self.recipe.backbone
         self.model = load_saved_model(folder, self.backbone.modality, trust_remote_code) if model is None else model
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -215,6 +215,14 @@ class Predictor:
         labels = np.asarray(rows["label"])
         logits = self.logits(rows.remove_columns("label"), "evaluate")
         return compute_metrics(logits, labels, self.labels.problem_type, self.recipe.metrics)
+
+
+def _of_target(recipe):
+    """Of a recipe with two domains, the one whose data are the target's: new rows are of that domain."""
+    from .adaptation.checks import adapts
+    from .adaptation.plain import plain
+
+    return plain(recipe, recipe.data.target) if adapts(recipe) else recipe
 
 
 def _existing(images: Sequence) -> list:

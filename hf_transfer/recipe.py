@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
+from .adaptation.checks import check_adaptation
 from .backbones.layer_fusion import NATIVE_READS_ONE, LayerFusion
 from .data.mixture import TaskMixture
 from .data.raw import RawImages, RawText
+from .data.source_target import SourceTarget
 from .data.spec import ImageClassification, TextClassification, TextImageClassification
 from .errors import UserError
 from .heads import NativeHead
@@ -25,6 +27,7 @@ NOUNS = ("data", "backbone", "head", "strategy", "objective")
 _MARKS = {"data": "train", "backbone": "modality", "head": "reads", "strategy": "prepare", "objective": "build"}
 _MARKS |= {"transform": "restore"}  # inside a strategy
 _MARKS |= {"fusion": "fuses"}  # of a backbone: a noun inside a noun
+_MARKS |= {"weighting": "weighs"}  # of source rows, inside the data
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Recipe:
     Args:
         summary (`str`): one line that says what the recipe does.
         data (`TextClassification`, `ImageClassification` or `TextImageClassification`; `TaskMixture` of several;
-            `RawText` or `RawImages` to pretrain): where the rows come from.
+            `SourceTarget` of two domains; `RawText` or `RawImages` to pretrain): where the rows come from.
         backbone (`TextBackbone`, `ImageBackbone` or `FusedBackbone`): the pretrained network; reads what `data` holds.
         head (`NativeHead`, `LinearHead`, `MLPHead`, `LSTMHead`, `GRUHead` or `AttentionHead`; `MaskedLMHead` or
             `ProjectionHead` to pretrain): what is added on top; with a `TaskMixture` one for all tasks, or a mapping
@@ -97,15 +100,22 @@ class Recipe:
                 f"but {type(self.data).__name__} holds {_SAID[self.data_modality]}"
             )
         check_pretraining(self)
+        check_adaptation(self)
         _check_strategies(self)
         if isinstance(self.head, NativeHead) and isinstance(getattr(self.backbone, "fusion", None), LayerFusion):
             raise UserError(f"recipe: {NATIVE_READS_ONE}")
         if hasattr(self.backbone, "check_recipe"):
-            self.backbone.check_recipe(self.head, self._objectives())
+            self.backbone.check_recipe(self.head, self.objectives)
         object.__setattr__(self, "metrics", _checked_metrics(self.metrics))
         object.__setattr__(self, "training", _checked_training(self.training))
 
-    def _objectives(self) -> list:
+    @property
+    def strategies(self) -> list:
+        """The strategy of each stage."""
+        return [stage.strategy for stage in self.strategy] if isinstance(self.strategy, tuple) else [self.strategy]
+
+    @property
+    def objectives(self) -> list:
         """Everything that is minimised, in whichever stage."""
         stages = self.strategy if isinstance(self.strategy, tuple) else ()
         sums = [self.objective, *(stage.objective for stage in stages if stage.objective is not None)]
@@ -114,7 +124,7 @@ class Recipe:
     @property
     def data_modality(self) -> str:
         """`"text"`, `"image"` or `"text_image"`."""
-        if isinstance(self.data, TaskMixture):
+        if isinstance(self.data, TaskMixture | SourceTarget):
             return self.data.modality
         return next(name for kind, name in _MODALITIES.items() if isinstance(self.data, kind))
 
@@ -182,7 +192,8 @@ _MODALITIES = {
 }
 _SAID = {"text": "texts", "image": "images", "text_image": "rows with a text and an image"}
 _EXAMPLES = {
-    "data": "TextClassification, ImageClassification, TextImageClassification, TaskMixture, RawText, RawImages",
+    "data": "TextClassification, ImageClassification, TextImageClassification, TaskMixture, SourceTarget, RawText, "
+    "RawImages",
     "backbone": "TextBackbone, ImageBackbone, FusedBackbone",
     "head": "NativeHead, LinearHead, MLPHead, LSTMHead, GRUHead, AttentionHead, MaskedLMHead, ProjectionHead",
     "strategy": "FullFineTune, FrozenFeatures, PartialFineTune, GradualUnfreeze, BitFit, LoRA, Contrastive",
@@ -193,7 +204,7 @@ _EXAMPLES = {
 def _check_noun(noun: str, value, where: str = "recipe") -> None:
     is_value = is_dataclass(value) and not isinstance(value, type)
     # Data is named by class: its modality decides which backbone may read it.
-    kinds = (*_MODALITIES, TaskMixture)
+    kinds = (*_MODALITIES, TaskMixture, SourceTarget)
     fits = is_value and noun_of(value) == noun and (noun != "data" or isinstance(value, kinds))
     if not fits:
         hint = f"; write {value.__name__}(...), a value" if isinstance(value, type) else ""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .scrub import backbones, is_path, last_name
+from .scrub import backbones, data_sets, is_path, last_name
 
 # What a metric is called in a table, short enough for 100 columns; other names are shown as they are, with spaces
 TITLES = {
@@ -254,15 +254,11 @@ def hub_sources(recipe: Mapping) -> dict[str, Any]:
             `datasets`, a list of Hub ids.
     """
     data = recipe.get("data") or {}
-    if isinstance(data.get("tasks"), Mapping):
-        each = [hub_sources({**recipe, "data": task})["datasets"] for task in data["tasks"].values()]
-        return {
-            "base_model": _hub_id((recipe.get("backbone") or {}).get("checkpoint")),
-            "datasets": list(dict.fromkeys(one for ids in each for one in ids)),
-        }
-    # validation and test are Hub ids of their own only with a slash; otherwise they name a split of train's data set
-    others = [data.get(split) for split in ("validation", "test") if "/" in str(data.get(split))]
-    ids = [_hub_id(source) for source in (data.get("train"), *others)]
+    ids = []
+    for one in data_sets(data).values():
+        # validation and test are Hub ids of their own only with a slash; otherwise they name a split of train's
+        others = [one.get(split) for split in ("validation", "test") if "/" in str(one.get(split))]
+        ids += [_hub_id(source) for source in (one.get("train"), *others)]
     backbone = recipe.get("backbone") or {}
     bases = [_hub_id(part.get("checkpoint")) for part in backbones(backbone).values()]
     return {

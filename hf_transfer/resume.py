@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .errors import UserError
 from .folders import FINISHED, newest_checkpoint
-from .saving import write_json
+from .jsonfile import write_json
 
 WEIGHTS = "weights.safetensors"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from accelerate.utils import broadcast_object_list
 
 from . import folders
+from .adaptation.checks import adapts
 from .data.mixture import TaskMixture
 from .errors import UserError
 from .licenses import settle_terms
@@ -37,6 +38,7 @@ def run(
     trust_remote_code: bool = False,
     start_from: str | os.PathLike | None = None,
     dtype: str = "auto",
+    probe_budget: bool = False,
     license: str | None = None,
     language: str | Sequence[str] | None = None,
     farewell: bool = True,
@@ -58,6 +60,9 @@ def run(
             the rows must have its classes.
         dtype (`str`): `"float32"`, `"bfloat16"`, or `"auto"`: for each phase what a committed table of measurements
             says is faster on this kind of device. The saved model is float32 in any case.
+        probe_budget (`bool`): before the features of a frozen backbone are extracted, time a few sizes of a batch on
+            this machine and take the fastest; results.json says which. Batches are part of what names recorded
+            features, so a size other than the committed default makes recordings of its own.
         license (`str`, *optional*): of the model, an id the Hub knows; by default what the base model's card says.
         language (`str` or `Sequence[str]`, *optional*): of texts, ISO 639 codes; by default the same.
         farewell (`bool`): end with the lines that say where the model is and how to use it.
@@ -76,7 +81,19 @@ def run(
     use_idle_cores(state.num_processes)
     folder = _claim(state, output_dir, name, resume, overwrite)
     say = print if state.is_main_process else (lambda *_, **__: None)
-    order = Order(folder, name, resume, keep_checkpoints, trust_remote_code, start_from, dtype, terms, state, say)
+    order = Order(
+        folder,
+        name,
+        resume,
+        keep_checkpoints,
+        trust_remote_code,
+        start_from,
+        dtype,
+        terms,
+        state,
+        say,
+        probe_budget=probe_budget,
+    )
     try:
         result, farewell_lines = _carry_out(recipe, order)
     finally:
@@ -106,8 +123,10 @@ def _carry_out(recipe, order: Order, held_out: frozenset[bytes] = frozenset()) -
         return path.carry_out(recipe, order), how_to_use_tasks(
             order.folder, recipe.backbone.modality, recipe.data.tasks
         )
-    from .single_task import carry_out
-
+    if adapts(recipe):
+        from .adaptation.path import carry_out
+    else:
+        from .single_task import carry_out
     result = carry_out(recipe, order)
     return result, how_to_use(order.folder, recipe.backbone.modality, result.data["data"]["train"])
 

@@ -1,11 +1,10 @@
 """A model as it will be pushed: safetensors and JSON, and for our own classes the code that loads them."""
 
-import json
-import os
 from pathlib import Path
 
 from .adapter import holds_updates, save_adapter
 from .backbones.checkpoint import quiet
+from .jsonfile import write_json
 
 AUTO_CLASSES = {
     "transfer_text": "AutoModelForSequenceClassification",
@@ -64,10 +63,3 @@ def save_part(processor, model, folder: Path) -> None:
         write_json(folder / "config.json", settings)
     else:
         processor.save_pretrained(folder)
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write `content` under another name and rename it, so that a reader never sees half a file."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)

@@ -50,8 +50,7 @@ def local_paths(recipe: Mapping, results: Mapping) -> list[str]:
     base = hub.get("base_model")
     from_hub = {*(base if isinstance(base, list) else [base]), *(hub.get("datasets") or [])}
     start = results.get("start_from") or {}
-    tasks = data.get("tasks")
-    each = list(tasks.values()) if isinstance(tasks, Mapping) else [data]  # of several tasks, the data of each
+    each = list(data_sets(data).values())
     sources = [one.get("train") for one in each]
     sources += [part.get("checkpoint") for part in backbones(backbone).values()]
     sources += [] if start.get("revision") else [start.get("source")]  # what came from the Hub has a commit
@@ -62,6 +61,16 @@ def local_paths(recipe: Mapping, results: Mapping) -> list[str]:
     local = {one for one in sources if isinstance(one, str) and one.partition(":")[0] not in from_hub}
     absolute = {*_absolute_paths(recipe), *_absolute_paths(results)}
     return sorted(local | absolute, key=lambda path: (-len(path), path))
+
+
+def data_sets(data: Mapping) -> dict[str, Mapping]:
+    """The data sets in the data of a recipe, as JSON, by their places below it: those of a mixture's tasks, or the
+    source and the target of two domains (the test rows are the target's); any other under no name."""
+    if isinstance(data.get("tasks"), Mapping):
+        return {f"tasks.{name}": task for name, task in data["tasks"].items()}
+    if isinstance(data.get("source"), Mapping) and isinstance(data.get("target"), Mapping):
+        return {"source": data["source"], "target": {**data["target"], "test": data.get("test")}}
+    return {"": data}
 
 
 def backbones(backbone: Mapping) -> dict[str, Mapping]:
@@ -187,3 +196,10 @@ def is_path(source: str) -> bool:
     if re.match(r"[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\]", source):
         return True
     return source.count("/") > 1 or source.endswith("/") or "\\" in source
+
+
+def source_name(source) -> str | None:
+    """What a source of rows is called in a result: of a place on a disk only the last name."""
+    if source is None or isinstance(source, str):
+        return last_name(source) if source is not None and is_path(source) else source
+    return "rows in memory"

@@ -25,7 +25,7 @@ def carry_out(recipe: Recipe, order: Order) -> RunResult:
     with order.clock("load"):
         opened = open_recipe(recipe, order)
         if state.is_main_process:
-            remember(order.checkpoints, opened.settings, order.resume)
+            remember(order.checkpoints, opened.settings | order.settings, order.resume)
         state.wait_for_everyone()
     for line in describe(order.name, opened.recipe, opened.splits, opened.plans):
         order.say(line)
@@ -49,7 +49,7 @@ def _finish(opened: Opened, model, told: list[dict], order: Order) -> None:
     inherited, remarks = shared_terms(opened.origins, *order.terms)
     for line in remarks:
         say(f"note: {line}")
-    data = {**inherited, **measured, "notes": [*opened.splits.notes, *remarks], **_told(opened, told, order)}
+    data = {**inherited, **measured, "notes": [*opened.splits.notes, *remarks], **told_of_run(opened, told, order)}
     learned = learned_of(model)
     if learned:
         data["learned"] = learned
@@ -61,7 +61,7 @@ def _finish(opened: Opened, model, told: list[dict], order: Order) -> None:
     say(f"\n{result.table()}")
 
 
-def _told(opened: Opened, told: list[dict], order: Order) -> dict:
+def told_of_run(opened: Opened, told: list[dict], order: Order) -> dict:
     """Return what results.json holds of the recipe, the rows and the training, apart from the scores."""
     recipe, splits = opened.recipe, opened.splits
     return {

@@ -23,15 +23,14 @@ def side_by_side(
         device (`str`): kind of device; anything but a CPU works on one item after the other.
         share (`int`): processes that share this machine's cores.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(MOST, max(1, cores // share))
-    if device != "cpu" or count == 1:
+    count = at_once(device, share)
+    if count == 1:
         for item in items:
             yield item, work(item)
         return
     import torch
 
-    threads = max(1, min(torch.get_num_threads(), cores // share) // count)
+    threads = max(1, min(torch.get_num_threads(), _cores() // share) // count)
     pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(threads,))
     try:
         waiting = {}
@@ -43,6 +42,15 @@ def side_by_side(
             yield from _done(waiting)
     finally:  # also when the caller is interrupted
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def at_once(device: str, share: int = 1) -> int:
+    """Return how many items [`side_by_side`] works on at a time."""
+    return min(MOST, max(1, _cores() // share)) if device == "cpu" else 1
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _done(waiting: dict) -> list[tuple[Any, Any]]:

@@ -6,7 +6,6 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import DataLoader
 from transformers import Trainer
-from transformers.trainer_utils import seed_worker
 
 from .backbones.checkpoint import quiet
 from .cpu.swap import FastRandomness
@@ -17,6 +16,7 @@ from .length_chunks import LengthChunks
 from .sampling import ORDERS, GlobalBatches
 from .schedules import slanted_triangular
 from .unfreezing import Unfreezing
+from .workers import start_worker
 
 
 class TransferTrainer(Trainer):
@@ -140,7 +140,7 @@ class TransferTrainer(Trainer):
             multiprocessing_context=args.dataloader_multiprocessing_context,
             prefetch_factor=args.dataloader_prefetch_factor,
             in_order=args.dataloader_in_order,
-            worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
+            worker_init_fn=partial(start_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
         )
         # `accelerator.prepare` would share the batches out a second time. As one process it moves them to the device
         # and passes `set_epoch` on, in a resumed epoch too.
@@ -170,6 +170,10 @@ class TransferTrainer(Trainer):
     def weight_of(self, batch, device) -> torch.Tensor:
         """Return the summed weight of a micro-batch's rows."""
         return self.objective.row_weights(batch["labels"].to(device)).sum()
+
+    def rows_of(self, inputs: dict) -> dict | None:
+        """Take out of a batch what is known of its rows beside their labels; see [`Joint.parts`]."""
+        return None
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """Collect a step's micro-batches and the summed weight of their rows over all ranks."""
@@ -210,21 +214,25 @@ class TransferTrainer(Trainer):
         for module in self.frozen:
             module.eval()
         inputs = dict(inputs)
-        labels = inputs.pop("labels")
+        labels, rows = inputs.pop("labels"), self.rows_of(inputs)
         if num_items_in_batch is None:
             outputs = model(**inputs)
-            loss = self.objective.evaluate(outputs.logits, labels) / self.objective.row_weights(labels).sum()
+            loss = self.evaluated(outputs.logits, labels, rows)
             return (loss, outputs) if return_outputs else loss
         progress = self.state.global_step / max(1, self.state.max_steps)
         if self.joint.learns:
-            outputs, parts = model(**inputs, labels=labels, progress=progress)
+            outputs, parts = model(**inputs, labels=labels, progress=progress, rows=rows)
         else:
             outputs = model(**inputs)
-            parts = self.joint.parts(inputs, outputs, labels, progress)
+            parts = self.joint.parts(inputs, outputs, labels, progress, rows)
         self.parts.add(parts, num_items_in_batch, self.state.global_step)
         # DDP averages gradients over ranks, and the divisor already counts all of them.
         loss = sum(parts.values()) / num_items_in_batch * self.args.world_size
         return (loss, outputs) if return_outputs else loss
+
+    def evaluated(self, logits: torch.Tensor, labels: torch.Tensor, rows: dict | None) -> torch.Tensor:
+        """Return the mean loss of a batch in evaluation."""
+        return self.objective.evaluate(logits, labels) / self.objective.row_weights(labels).sum()
 
     def log(self, logs: dict[str, float], *args, **kwargs) -> None:
         """Add the objective's parts, each a mean over the steps since the last log, to what is logged in training."""

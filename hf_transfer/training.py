@@ -9,6 +9,7 @@ from transformers import PrinterCallback, set_seed
 from . import folders
 from .callbacks import Progress, StopOnSignal
 from .errors import UserError
+from .features.budget import Probe
 from .features.dataset import collate_features
 from .features.fused import record_parts
 from .features.splits import record_splits
@@ -66,6 +67,8 @@ def train_stages(plans, model, ground: Ground, train=None) -> tuple[torch.nn.Mod
         The model after the last one, and what [`train_stage`] tells of each.
     """
     told, train = [], train or train_stage
+    if ground.order.probe_budget and not any(plan.frozen for plan in plans):
+        ground.order.say("note: --probe_budget sizes the batches of a frozen backbone, and no stage has one")
     for number, plan in enumerate(plans):
         if len(plans) > 1:
             ground.order.say(f"stage {number + 1} of {len(plans)}: {type(plan.recipe.strategy).__name__}")
@@ -105,7 +108,7 @@ def train_stage(plan, model, ground: Ground, head_learnt: bool = False) -> tuple
     work, collate = ground.order.folder / folders.CHECKPOINTS / "work", collator(backbone, ground.processor)
     with ground.order.clock("load" if backbone.modality == "image" else "tokenise"), state.local_main_process_first():
         encoded = {
-            "train": encode(backbone, ground.processor, splits.train, work, training=not plan.frozen),
+            "train": encode(backbone, ground.processor, splits.train, work, plan.augmentation_seed),
             "validation": encode(backbone, ground.processor, splits.validation, work),
         }
     trained, recorded, fit = model, None, plan.fit
@@ -161,10 +164,15 @@ def record_features(plan, model, replay, encoded, ground: Ground):
             getattr(torch, plan.dtypes["features"].dtype),
             ground.order.state,
             ground.order.dtype == "auto",
+            _probe(ground.order),
         )
     if recorded is not None:
         _note_dtype(plan, "features", recorded, ground)
     return recorded
+
+
+def _probe(order: Order) -> Probe | None:
+    return Probe(order.state, order.say, order.budgets) if order.probe_budget else None
 
 
 def _contrast(plan, model, rows, collate, ground: Ground) -> dict:
@@ -200,6 +208,7 @@ def _record_parts(plan, model, replay, encoded, ground: Ground):
             dtypes,
             order.state,
             order.dtype == "auto",
+            _probe(order),
         )
     for name, one in recorded.parts.items() if recorded else ():
         _note_dtype(plan, f"features of {name}", one, ground)

@@ -162,7 +162,9 @@ def _flag(name: str) -> str | None:
 
 
 def _data(data: Mapping, ignored: list[Ignored]) -> dict:
-    """What `take` does with the data: of several tasks, with those of each."""
+    """What `take` does with the data: of several tasks or two domains, with those of each."""
+    if isinstance(data.get("source"), Mapping) and isinstance(data.get("target"), Mapping):
+        return _domains(data, ignored)
     tasks = data.get("tasks")
     if not isinstance(tasks, Mapping):
         return _sources(data, ignored)
@@ -173,6 +175,17 @@ def _data(data: Mapping, ignored: list[Ignored]) -> dict:
             task = _sources(_without_settings(f"{place}.", task, ignored), ignored, place)
         kept[name] = task
     return {**data, "tasks": kept}
+
+
+def _domains(data: Mapping, ignored: list[Ignored]) -> dict:
+    """The same of a source and a target, whose test rows are `data.test`."""
+    kept = dict(data)
+    for name in ("source", "target"):
+        place = f"data.{name}"
+        kept[name] = _sources(_without_settings(f"{place}.", data[name], ignored), ignored, place)
+    tested = _sources({"train": data["target"].get("train"), "test": data.get("test")}, found := [], "data")
+    ignored += [one for one in found if one.field == "data.test"]
+    return {**kept, "test": tested["test"]}
 
 
 def _sources(data: Mapping, ignored: list[Ignored], place: str = "data") -> dict:

@@ -7,12 +7,14 @@ import pytest
 import torch
 from mini import mini_image_checkpoint, mini_text_checkpoint
 from PIL import Image
+from transformers import AutoModelForSequenceClassification
 
 from hf_transfer import ImageBackbone, LinearHead, LSTMHead, MLPHead, NativeHead, TextBackbone, UserError
 from hf_transfer.assembly import build_model
 from hf_transfer.data import Labels
 
 LABELS = Labels("single_label_classification", ("bad", "good"), None)
+HEADS = {"bert": "classifier.weight", "distilbert": "pre_classifier.weight", "roberta": "classifier.dense.weight"}
 
 
 def build(backbone, head, labels=LABELS):
@@ -122,6 +124,19 @@ def test_a_head_trained_on_other_classes_is_not_kept(tmp_path, mini_text):
     assert not (build(trained, NativeHead(), other).classifier.weight == 7.0).any()
     three = Labels("single_label_classification", ("a", "b", "c"), None)
     assert build(trained, NativeHead(), three).classifier.weight.shape[0] == 3
+
+
+@pytest.mark.parametrize("architecture", ["bert", "distilbert", "roberta"])
+def test_a_new_head_is_the_one_that_transformers_draws_of_this_seed(tmp_path, architecture):
+    """So that a run of ours and one of stock `Trainer` start from the same model, seed by seed."""
+    backbone = TextBackbone(str(mini_text_checkpoint(tmp_path, architecture)), max_length=32)
+    torch.manual_seed(3)
+    stock = AutoModelForSequenceClassification.from_pretrained(tmp_path, num_labels=2).state_dict()
+    torch.manual_seed(3)
+    ours = build(backbone, NativeHead()).state_dict()
+    assert ours.keys() == stock.keys()
+    assert [name for name in stock if not torch.equal(stock[name], ours[name])] == []
+    assert not torch.equal(*(build(backbone, NativeHead()).state_dict()[HEADS[architecture]] for _ in range(2)))
 
 
 def test_timm_checkpoint_with_its_class_count_twice(tmp_path):

@@ -209,6 +209,7 @@ def test_run_hands_over_recipe_folder_and_settings(capsys, calls):
         "keep_checkpoints": False,
         "trust_remote_code": False,
         "dtype": "auto",
+        "probe_budget": False,
         "license": None,
         "start_from": None,
         "language": None,

@@ -28,8 +28,8 @@ from hf_transfer import (
     load,
     run,
 )
+from hf_transfer.batch_norm import BATCH, TrainBatches
 from hf_transfer.ensemble import soup, wise_ft
-from hf_transfer.ensemble.batchnorm import BATCH, TrainBatches
 from hf_transfer.hub_push import pushable
 
 
@@ -249,7 +249,7 @@ def test_batchnorm_statistics_are_those_of_the_averaged_model(photo_runs, tmp_pa
     # Once more by torch's own means.
     predictor = load(tmp_path / "half")
     model, train = predictor.model, load_data(predictor.recipe.data, progress=False).train
-    batches = list(TrainBatches(predictor, train))
+    batches = list(TrainBatches(predictor.backbone, predictor.processor, train))
     rows = sum(len(batch["pixel_values"]) for batch in batches)
     assert rows == len(train) < BATCH and result.data["wise_ft"]["batchnorm"]["rows"] == rows
     layers = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -271,13 +271,15 @@ def test_at_the_ends_batchnorm_is_as_it_was_trained(photo_runs, tmp_path):
 
 
 def test_a_sample_of_the_train_rows_has_full_batches_and_all_classes(photo_runs, monkeypatch):
+    from hf_transfer import batch_norm
     from hf_transfer.data import load_data
-    from hf_transfer.ensemble import batchnorm
 
-    monkeypatch.setattr(batchnorm, "ROWS", 11)
-    monkeypatch.setattr(batchnorm, "BATCH", 4)
+    monkeypatch.setattr(batch_norm, "ROWS", 11)
+    monkeypatch.setattr(batch_norm, "BATCH", 4)
     predictor = load(photo_runs / "tuned")
-    batches = TrainBatches(predictor, load_data(predictor.recipe.data, progress=False).train)
+    batches = TrainBatches(
+        predictor.backbone, predictor.processor, load_data(predictor.recipe.data, progress=False).train
+    )
     assert [len(batch["pixel_values"]) for batch in batches] == [4, 4] and batches.rows == 8
     # Not a stretch of the folder, which lies in order of classes.
     levels = torch.cat([batch["pixel_values"].mean((1, 2, 3)) for batch in batches])

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from hf_transfer.batch_norm import disagreeing_layers, renew_statistics
 from hf_transfer.card.markdown import table as markdown_table
 from hf_transfer.card.paragraph import with_paragraph
 from hf_transfer.ensemble.averaging import Mean, interpolate
-from hf_transfer.ensemble.batchnorm import disagreeing_layers, renew_statistics
 from hf_transfer.ranking import rank
 
 ACCURACY = "single_label_classification"

@@ -18,8 +18,8 @@ def our_run(recipe: str, flags: list, cache: Path | None = None) -> dict:
         cache (`Path`, *optional*): folder of recorded features; by default a fresh one, gone afterwards.
 
     Returns:
-        `dict`: `whole_s` (wall time of the process), `peak_mb` (RssAnon), `accuracy` on test, `per_s` (train rows per
-        second of the training phase), and `timing` as results.json holds it.
+        `dict`: `whole_s` (wall time of the process), `peak_mb` (RssAnon), `accuracy` and `loss` on test, `per_s`
+        (train rows per second of the training phase), and `timing` as results.json holds it.
     """
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out"
@@ -32,6 +32,7 @@ def our_run(recipe: str, flags: list, cache: Path | None = None) -> dict:
         "whole_s": finished.seconds,
         "peak_mb": finished.peak_bytes / 1e6,
         "accuracy": result["metrics"]["test"]["accuracy"],
+        "loss": result["metrics"]["test"]["loss"],
         "per_s": result["throughput"].get("train_samples_per_s"),
         "timing": result["timing"],
     }

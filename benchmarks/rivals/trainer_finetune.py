@@ -14,7 +14,7 @@ import time
 START = time.perf_counter()
 
 from rows import encoded  # noqa: E402
-from shared import accuracy, add_table_arguments, emit, read_table  # noqa: E402
+from shared import DEVICE, accuracy, add_table_arguments, emit, read_table  # noqa: E402
 from transformers import (  # noqa: E402
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -31,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_table_arguments(parser)
     parser.add_argument("--padding", default="longest", choices=("longest", "max_length"))
+    parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16, on a CPU too")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--max_steps", type=int, default=-1, help="stop there and leave the test rows alone")
     parser.add_argument("--batch_size", type=int, default=32)
@@ -56,6 +57,8 @@ def main() -> None:
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
+            bf16=asked.bf16,
+            use_cpu=asked.bf16 and DEVICE == "cpu",  # or Trainer looks for a GPU that has bfloat16
             seed=asked.seed,
         )
         trainer = Trainer(
@@ -72,6 +75,7 @@ def main() -> None:
         per_s=outcome.metrics["train_samples_per_second"],
         steps=outcome.global_step,
         accuracy=measured.get("test_accuracy"),
+        loss=measured.get("test_loss"),
         total_s=time.perf_counter() - START,
     )
 

@@ -1,1 +1,1 @@
-"""Domain adaptation: learn from labelled source rows for a target that has few labels or none."""
+"""Learning on rows of a source domain for a target domain that has few labels or none."""

@@ -139,17 +139,12 @@ class ImageBackbone:
         config = self.load_config(trust_remote_code)
         return TimmWrapperImageProcessor(pretrained_cfg=config.pretrained_cfg, architecture=config.architecture)
 
-    def preprocess(self, rows: Mapping[str, list], processor, training: bool = False) -> dict:
-        """Decode and transform a batch: list `image` to `pixel_values` of shape `(batch, channels, height, width)`.
-
-        Args:
-            training (`bool`): apply this spec's augmentation; otherwise the evaluation transform.
-        """
+    def preprocess(self, rows: Mapping[str, list], processor) -> dict:
+        """Decode and transform a batch: list `image` to `pixel_values` of shape `(batch, channels, height, width)`."""
         import torch
 
         images = [self.as_channels(image) for image in rows["image"]]
-        transform = self._training_transform(processor) if training else processor.val_transforms
-        return {"pixel_values": torch.stack([transform(image) for image in images])}
+        return {"pixel_values": torch.stack([processor.val_transforms(image) for image in images])}
 
     def keeps_bytes(self, processor) -> bool:
         """Whether the evaluation transform is a change of shape followed by `/ 255` and normalisation alone, so that
@@ -212,7 +207,8 @@ class ImageBackbone:
             image = _to_eight_bits(image)
         return image.convert(mode)
 
-    def _training_transform(self, processor):
+    def training_transform(self, processor):
+        """Build what augments an image for training; it draws from the global generators."""
         from timm.data import create_transform
 
         if self.augmentation == "none":

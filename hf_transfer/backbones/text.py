@@ -180,7 +180,7 @@ class TextBackbone:
             )
         return chosen[0]
 
-    def preprocess(self, rows: Mapping[str, list], processor, training: bool = False) -> dict[str, list]:
+    def preprocess(self, rows: Mapping[str, list], processor) -> dict[str, list]:
         """Tokenise a batch of rows: lists `text` (and `text_pair`) to lists of ids, and each row's `length`."""
         pairs = (rows["text_pair"],) if "text_pair" in rows else ()
         encoded = processor(rows["text"], *pairs, truncation=True, max_length=self.max_length)

@@ -2,8 +2,9 @@
 
 import json
 
+from ..domain_results import CHOSEN_BY, score_rows, weighting_lines
 from ..results import RunResult, duration, last_name
-from ..scrub import backbones, without_places
+from ..scrub import backbones, data_sets, without_places
 from .markdown import cell, fenced, pairs, table
 from .metadata import hub_sources_of
 from .pictures import MOST_CLASSES
@@ -29,6 +30,7 @@ def sections(result: RunResult, loading_snippet: str) -> dict[str, str]:
         "verdict": result.verdict() or "",
         "classes": _classes(result),
         "confusion": _confusion(result),
+        "domains": _domains(result),
         "training": _training(result),
         "curve": _curve(result),
         "speed": _speed(result),
@@ -111,11 +113,12 @@ def _recipe(result: RunResult) -> str:
 
 
 def _data(result: RunResult) -> str:
-    facts, train = dict(result.facts()), (result.recipe.get("data") or {}).get("train")
-    lines = []
-    if isinstance(train, str):
-        from_hub = train.partition(":")[0] in (hub_sources_of(result).get("datasets") or [])
-        lines.append(("Data", _named(train, train if from_hub else None)))
+    facts, lines = dict(result.facts()), []
+    for place, one in data_sets(result.recipe.get("data") or {}).items():
+        train = one.get("train")
+        if isinstance(train, str):
+            from_hub = train.partition(":")[0] in (hub_sources_of(result).get("datasets") or [])
+            lines.append((place.capitalize() or "Data", _named(train, train if from_hub else None)))
     lines += [(name.capitalize(), facts[name]) for name in ("rows", "dropped") if name in facts]
     if result.data.get("split_seed") is not None:
         lines.append(("Split seed", str(result.data["split_seed"])))
@@ -144,6 +147,28 @@ def _confusion(result: RunResult) -> str:
         return text
     legend = [["in the picture", "class"], *([str(i), name] for i, name in enumerate(labels, 1))]
     return f"{text}\n\n{table(legend)}"
+
+
+def _domains(result: RunResult) -> str:
+    """Of a run on two domains: the scores on both, how far they lie apart, and a picture."""
+    domains = result.data.get("domains")
+    if not domains:
+        return ""
+    lines = [("Chosen by", CHOSEN_BY[domains["selection"]])]
+    distances = domains.get("a_distance") or {}
+    if distances:
+        told = ", ".join(f"{value:.2f} {when}" for when, value in distances.items())
+        lines.append(("Proxy A-distance", f"{told} (0: the domains cannot be told apart; 2: always)"))
+    weights = weighting_lines(domains.get("weighting"), {})
+    parts = [
+        table(score_rows(domains)),
+        pairs(lines),
+        f"**{domains['verdict']['text']}**" if "verdict" in domains else "",
+    ]
+    parts += [fenced("\n".join(weights), "text") if weights else ""]
+    if domains.get("picture"):
+        parts.append(f"![Features of both domains in two dimensions]({domains['picture']})")
+    return "\n\n".join(part for part in parts if part)
 
 
 def _training(result: RunResult) -> str:

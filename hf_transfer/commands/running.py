@@ -44,6 +44,12 @@ RUN_FLAGS = {
             choices=("auto", "float32", "bfloat16"),
         ),
         Flag(
+            "probe_budget",
+            ("bool",),
+            help="time a few batch sizes here before features are extracted and take the fastest, which results.json "
+            "records; another size than the default makes recorded features of its own",
+        ),
+        Flag(
             "license",
             ("str",),
             help="license of the model, as the Hub spells it (apache-2.0, cc-by-4.0); by default the base model's",
@@ -137,6 +143,7 @@ def main(words: list[str], command: str = "hf-transfer run", show: bool = False)
         trust_remote_code=bool(own["trust_remote_code"]),
         start_from=own["start_from"],
         dtype=own["dtype"],
+        probe_budget=bool(own["probe_budget"]),
         license=license,
         language=language,
         **training,
@@ -183,7 +190,8 @@ def _checkpoints(recipe) -> list[str]:
 
 
 def _rows(recipe) -> list:
-    return [one.train for one in getattr(recipe.data, "tasks", {"": recipe.data}).values()]
+    train = recipe.data.train
+    return list(train) if isinstance(train, tuple) else [train]  # of several tasks or two domains, each
 
 
 def _push_target(own: dict) -> str | None:

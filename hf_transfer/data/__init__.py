@@ -8,6 +8,7 @@ from importlib import import_module
 
 from .mixture import TaskMixture
 from .raw import RawImages, RawText
+from .source_target import SourceTarget
 from .spec import ImageClassification, TextClassification, TextImageClassification
 
 __all__ = [
@@ -15,11 +16,13 @@ __all__ = [
     "Labels",
     "RawImages",
     "RawText",
+    "SourceTarget",
     "Splits",
     "TaskMixture",
     "TextClassification",
     "TextImageClassification",
     "load_data",
+    "load_domains",
     "load_labelled",
     "load_raw",
     "read_inputs",
@@ -29,6 +32,7 @@ _WHERE = {
     "Labels": ".labels",
     "Splits": ".loading",
     "load_data": ".loading",
+    "load_domains": ".domains",
     "load_labelled": ".inputs",
     "load_raw": ".raw_loading",
     "read_inputs": ".inputs",

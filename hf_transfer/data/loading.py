@@ -5,7 +5,7 @@ leaks, encode the labels.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 
@@ -53,7 +53,13 @@ class Splits:
     notes: tuple[str, ...]
 
 
-def load_data(spec, *, label_order: Sequence[str] | None = None, progress: bool = True) -> Splits:
+def load_data(
+    spec,
+    *,
+    label_order: Sequence[str] | None = None,
+    progress: bool = True,
+    held_out: Collection[bytes] = frozenset(),
+) -> Splits:
     """Read what `spec` names, split it, drop rows of train that also stand in validation or test.
 
     Args:
@@ -61,6 +67,8 @@ def load_data(spec, *, label_order: Sequence[str] | None = None, progress: bool 
         label_order (`Sequence[str]`): the class names of a trained checkpoint; where the data has the same names, ids
             follow this order.
         progress (`bool`): show a bar while many images are checked.
+        held_out (`Collection[bytes]`): content keys of rows that are measured on elsewhere: they leave train and
+            validation, and count as leaked.
 
     Raises:
         `UserError`: anything in the data that the user has to mend or decide.
@@ -86,7 +94,7 @@ def load_data(spec, *, label_order: Sequence[str] | None = None, progress: bool 
         dropped[list(dropped)[-1]] += len(part.content.unusable) - part.content.empty + part.source.dropped
         part.encoded = encode(labels, part.cells, part.source, part.rows)
     _cut_missing(spec, parts, labels, notes)
-    _drop_leaks(parts, dropped)
+    _drop_leaks(parts, dropped, set(held_out))
     if spec.train_per_class is not None:
         notes.append(_take_few(spec, parts, labels))
     _note_shared_images(parts, notes)
@@ -147,9 +155,9 @@ def _cut_missing(spec, parts: dict[str, Part], labels: Labels, notes: list[str])
         )
 
 
-def _drop_leaks(parts: dict[str, Part], dropped: dict[str, int]) -> None:
+def _drop_leaks(parts: dict[str, Part], dropped: dict[str, int], held_out: set[bytes]) -> None:
     """Test keeps all its rows; validation loses those of test, train those of either."""
-    held_out = set(parts["test"].keys)
+    held_out |= set(parts["test"].keys)
     for name, count in (("validation", "leaked_validation"), ("train", "leaked")):
         part = parts[name]
         rows = without(part.rows, part.content.keys, held_out)

@@ -38,19 +38,28 @@ class Part:
 
 def read_part(spec, source: Source, columns: dict, progress: bool) -> Part:
     """Content and labels of one source, without its empty or broken rows."""
-    if isinstance(spec, TextClassification):
-        content = read_texts(source, columns, spec.drop_empty)
-    elif isinstance(spec, TextImageClassification):
-        content = read_text_images(source, columns, spec.drop_empty, spec.drop_broken, progress)
-    else:
-        content = read_images(source, columns["image"], spec.drop_broken, progress)
+    content = read_content(spec, source, columns, progress)
     cells = read_cells(source, columns["label"], spec.label_separator)
     for i in content.unusable:  # a class that only dropped rows have is no class
         cells.values[i] = None
+    return Part(source, content, cells, usable_rows(content, source))
+
+
+def read_content(spec, source: Source, columns: dict, progress: bool) -> Content:
+    """What is learned from, of one source."""
+    if isinstance(spec, TextClassification):
+        return read_texts(source, columns, spec.drop_empty)
+    if isinstance(spec, TextImageClassification):
+        return read_text_images(source, columns, spec.drop_empty, spec.drop_broken, progress)
+    return read_images(source, columns["image"], spec.drop_broken, progress)
+
+
+def usable_rows(content: Content, source: Source) -> np.ndarray:
+    """The rows that are neither empty nor broken."""
     rows = np.setdiff1d(np.arange(len(content.keys)), content.unusable)
     if not len(rows):
         raise UserError(f"{source.where}: no row is left")
-    return Part(source, content, cells, rows)
+    return rows
 
 
 def labelled_dataset(part: Part, labels: Labels, **select) -> datasets.Dataset:

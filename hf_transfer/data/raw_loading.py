@@ -142,7 +142,7 @@ def _open_train(spec):
     if is_on_disk(spec.train):
         path = Path(spec.train).expanduser()
         splits = split_folders(path) if path.is_dir() and not isinstance(spec, RawText) else {}
-        own = {name: (lambda p=p: _images_below(p)) for name, p in splits.items()}
+        own = {name: (lambda p=p: images_below(p)) for name, p in splits.items()}
         return (own.pop("train")() if own else _open_one(spec.train, spec)), own
     if not looks_like_hub_id(spec.train):
         raise UserError(f"{spec.train}: there is no such file or folder")
@@ -161,7 +161,7 @@ def _open_one(value: str, spec) -> Source:
     if path.is_dir() and is_text:
         raise UserError(f"{value}: is a folder; text comes from a file: .txt, {', '.join(TABLE_SUFFIXES)}")
     if path.is_dir():
-        return _images_below(path)
+        return images_below(path)
     if is_text and path.suffix.lower() == ".txt":
         return _read_lines(path, spec.encoding)
     return open_table(path, spec.sep, spec.header, spec.encoding)
@@ -180,7 +180,8 @@ def _read_lines(path: Path, encoding: str) -> Source:
     return Source(str(path), rows, ("path", path.resolve()), lines=range(1, len(lines) + 1))
 
 
-def _images_below(path: Path) -> Source:
+def images_below(path: Path) -> Source:
+    """All files below a folder, whatever its folders are called."""
     files = files_below(path)
     if not files:
         raise UserError(f"{path}: the folder holds no files")

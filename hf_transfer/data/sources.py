@@ -77,7 +77,7 @@ def open_sources(spec) -> Opened:
             # SST-2's test labels are hidden, so its recipe tests on "validation": that split is then spoken for
             if found is not None and found.identity not in taken:
                 setattr(opened, name, found)
-    _refuse_same(opened)
+    refuse_same(opened)
     return opened
 
 
@@ -179,7 +179,12 @@ def _from_folder(path: Path, spec: ImageClassification) -> Source:
     return Source(str(path), rows, ("path", path.resolve()), classes=classes, dropped=dropped)
 
 
-def _refuse_same(opened: Opened) -> None:
+def refuse_same(opened: Opened) -> None:
+    """Refuse two splits that are one file.
+
+    Raises:
+        `UserError`: which two.
+    """
     named = [(n, getattr(opened, n)) for n in ("train", "validation", "test") if getattr(opened, n) is not None]
     for i, (name, source) in enumerate(named):
         for other, again in named[i + 1 :]:

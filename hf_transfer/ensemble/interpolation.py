@@ -10,11 +10,11 @@ from ..errors import UserError
 from ..metrics import HEADLINE
 from ..ranking import rank
 from ..results import RunResult, align, title
+from ..scrub import source_name
 from .averaging import interpolate
 from .curve import PICTURE, curve_rows, draw_curve
 from .members import open_members
 from .publishing import Account, claimed, publish_average
-from .rows import source_name
 from .workplace import Workplace
 
 ALPHAS = tuple(tenth / 10 for tenth in range(11))

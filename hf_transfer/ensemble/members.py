@@ -105,7 +105,9 @@ def _open(folder: Path, name: str, trusted: bool) -> Member:
     check_classifier(folder, result.recipe)
     recipe = recipe_from_dict(result.recipe, where=str(folder / "recipe.json"))
     if not isinstance(recipe.data, TextClassification | ImageClassification | TextImageClassification):
-        raise UserError(f"{folder}: {type(recipe.data).__name__} has several tasks; averages are of models with one")
+        raise UserError(
+            f"{folder}: {type(recipe.data).__name__} has several tasks or domains; averages are of models with one"
+        )
     return Member(name, folder, recipe, result, trusted)
 
 

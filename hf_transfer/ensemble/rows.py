@@ -10,7 +10,6 @@ from ..errors import UserError
 from ..inference import predict_logits
 from ..inputs import encode
 from ..scoring import compute_metrics
-from ..scrub import is_path, last_name
 from .members import Member
 
 
@@ -92,10 +91,3 @@ def _check_unchanged(member: Member, splits) -> None:
         now = len(getattr(splits, split))
         if then.get(split, now) != now:
             raise UserError(f"{member.name} was trained when {split} had {then[split]} rows; now there are {now}")
-
-
-def source_name(source) -> str | None:
-    """What a source of rows is called in a result: of a place on a disk only the last name."""
-    if source is None or isinstance(source, str):
-        return last_name(source) if source is not None and is_path(source) else source
-    return "rows in memory"

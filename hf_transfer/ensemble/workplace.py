@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from functools import cached_property
 
+from ..batch_norm import TrainBatches, disagreeing_layers, renew_statistics
 from ..predictor import load
-from .batchnorm import TrainBatches, disagreeing_layers, renew_statistics
 from .members import Member
 from .rows import Rows, read_rows
 
@@ -27,7 +27,7 @@ class Workplace:
 
     @cached_property
     def train_batches(self) -> TrainBatches:
-        return TrainBatches(self.predictor, self.splits.train)
+        return TrainBatches(self.predictor.backbone, self.predictor.processor, self.splits.train)
 
     def put(self, state, member_state) -> None:
         """Give the model the weights `state`; `renewed` then says what became of its BatchNorm.

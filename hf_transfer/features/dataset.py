@@ -1,5 +1,6 @@
 """Recorded backbone outputs as a data set for a head."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -38,6 +39,25 @@ class FeatureSet(Dataset):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def vectors(self) -> np.ndarray:
+        """Return one vector for each row, of shape `(rows, width)`, float32: what was pooled, else the mean over the
+        tokens (and over layers that are kept apart)."""
+        if "pooled" in self.arrays:
+            return self._tensor("pooled", self.arrays["pooled"]).reshape(len(self), -1).numpy()
+        starts = np.concatenate([[0], self.ends[:-1]])
+        found = []
+        for start, end in zip(starts, self.ends, strict=True):
+            tokens = self._tensor("tokens", self.arrays["tokens"][start:end])
+            found.append(tokens.mean(0) if tokens.ndim == 2 else tokens.mean((0, 1)))
+        return torch.stack(found).numpy()
+
+    def with_vectors(self, vectors: np.ndarray) -> "FeatureSet":
+        """Return the same rows with other pooled vectors, of shape `(rows, width)`, float32."""
+        changed = copy.copy(self)
+        changed.arrays = {**self.arrays, "pooled": vectors}
+        changed.dtypes = {**self.dtypes, "pooled": "float32"}
+        return changed
 
     @property
     def lengths(self) -> np.ndarray | None:

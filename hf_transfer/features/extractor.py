@@ -23,10 +23,12 @@ class Extractor:
         checked (`bool`): take float32 after all where bfloat16 features of a few rows are not close to float32 ones.
         ranks (`Ranks`): the processes that share the work.
         about (`dict`): what `hf-transfer cache list` says of the recordings.
+        probe (`Probe`, *optional*): chooses the size of a batch by the clock; by default it is the committed one.
     """
 
-    def __init__(self, model, replay, dtype: torch.dtype, checked: bool, ranks: Ranks, about: dict):
+    def __init__(self, model, replay, dtype: torch.dtype, checked: bool, ranks: Ranks, about: dict, probe=None):
         self.model, self.replay, self.dtype, self.checked, self.ranks = model, replay, dtype, checked, ranks
+        self.probe, self.budget = probe, None
         self.device = next(model.parameters()).device
         self.about = about
         self.backbone = backbone_identity(model, ("tokens",) if replay.pools_tokens else replay.keeps)
@@ -55,6 +57,8 @@ class Extractor:
             if self.cosine < COSINE:
                 self.dtype = torch.float32
         dtype = str(self.dtype).removeprefix("torch.")
+        if self.probe is not None:
+            self._rebatch(source, dtype)
         # Batches are part of it: bfloat16 outputs move a little with what is computed beside them.
         identity = {**self.backbone, **source.identity, "dtype": dtype, "batches": key_of({"all": source.batches})}
         compute = lambda numbers: self._outputs(source, numbers)  # noqa: E731
@@ -83,6 +87,19 @@ class Extractor:
         )
         folder = record(job, self.ranks)
         return None if folder is None else FeatureSet(folder, labels)
+
+    def _rebatch(self, source, dtype: str) -> None:
+        """Batch by what the probe found on the first split."""
+        if self.budget is None:
+            identity = {**self.backbone, **source.identity, "dtype": dtype, "keeps": list(self.replay.keeps)}
+            self.budget = self.probe.take(
+                source,
+                identity,
+                self.device.type,
+                self.ranks.count,
+                lambda numbers: self._run(source.inputs(numbers)),
+            )
+        source.batches = source.batched(self.budget)
 
     def _outputs(self, source, numbers: list[int]) -> dict[str, torch.Tensor]:
         outputs = self._run(source.inputs(numbers))

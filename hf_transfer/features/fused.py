@@ -73,7 +73,16 @@ class JoinedFeatures(Dataset):
 
 
 def record_parts(
-    model, replay, backbone, processors: Mapping, encoded: Mapping, contents: Mapping, dtypes: Mapping, state, checked
+    model,
+    replay,
+    backbone,
+    processors: Mapping,
+    encoded: Mapping,
+    contents: Mapping,
+    dtypes: Mapping,
+    state,
+    checked,
+    probe=None,
 ) -> RecordedParts | None:
     """Record what the replay of each part reads, or find it recorded.
 
@@ -81,7 +90,7 @@ def record_parts(
         model (`TransferForFusedClassification`), replay (`FusedReplay`): of the whole.
         backbone (`FusedBackbone`), processors (`Mapping`): of its parts, by name.
         encoded (`Mapping[str, FusedRows]`): by split.
-        contents, state, checked: as for [`record_splits`].
+        contents, state, checked, probe: as for [`record_splits`].
         dtypes (`Mapping[str, torch.dtype]`): by part, the precision that it is run in.
 
     Returns:
@@ -91,7 +100,16 @@ def record_parts(
     for name, part in backbone.parts.items():
         own = {split: rows.parts[name] for split, rows in encoded.items()}
         recorded[name] = record_splits(
-            model.parts[name], replay.parts[name], part, processors[name], own, contents, dtypes[name], state, checked
+            model.parts[name],
+            replay.parts[name],
+            part,
+            processors[name],
+            own,
+            contents,
+            dtypes[name],
+            state,
+            checked,
+            None if probe is None else probe.of(name),
         )
         if recorded[name] is None:
             return None

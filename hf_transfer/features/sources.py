@@ -22,11 +22,17 @@ class Texts:
         device (`str`): kind of device, for the size of a batch.
     """
 
+    unit = "tokens"
+
     def __init__(self, rows, collate, device: str):
         self.rows, self.collate, self.count = rows, collate, len(rows)
-        self.lengths = np.asarray(rows["length"][:])
-        self.batches = by_length(self.lengths.tolist(), device)
+        self.lengths, self.device = np.asarray(rows["length"][:]), device
+        self.batches = self.batched()
         self.identity = {"rows": tokens_digest(rows)}
+
+    def batched(self, budget: int | None = None) -> list[list[int]]:
+        """Return the row numbers of each batch of so many tokens."""
+        return by_length(self.lengths.tolist(), self.device, budget)
 
     def inputs(self, numbers: list[int]) -> dict[str, torch.Tensor]:
         """Return the backbone's inputs for these rows."""
@@ -50,17 +56,22 @@ class Images:
         name (`str`): for people.
     """
 
-    lengths = None
+    unit, lengths = "pixels", None
 
     def __init__(self, backbone, processor, rows, content: str, device: str, ranks: Ranks, name: str):
         self.backbone, self.processor, self.count = backbone, processor, len(rows)
         self.images = rows.with_format(None).select_columns(["image"])
         self.pool = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // ranks.count))
-        _, height, width = self._transformed(0).shape
-        self.batches = by_pixels(self.count, height * width, device)
+        _, self.height, self.width = self._transformed(0).shape
+        self.device = device
+        self.batches = self.batched()
         transform = str(processor.val_transforms)
         self.identity = {"rows": content, "transform": transform, "in_chans": backbone.in_chans}
         self.pixels = self._kept_bytes(name, ranks) if backbone.keeps_bytes(processor) else None
+
+    def batched(self, budget: int | None = None) -> list[list[int]]:
+        """Return the row numbers of each batch of so many pixels."""
+        return by_pixels(self.count, self.height * self.width, self.device, budget)
 
     def inputs(self, numbers: list[int]) -> dict[str, torch.Tensor]:
         """Return the net's inputs for these rows, channels last in memory."""

@@ -41,6 +41,7 @@ def record_splits(
     dtype: torch.dtype,
     state,
     checked: bool = False,
+    probe=None,
 ) -> Recorded | None:
     """Record what `replay` reads of every split, or find it recorded.
 
@@ -50,13 +51,14 @@ def record_splits(
         dtype (`torch.dtype`): the precision of the backbone while it is run.
         checked (`bool`): take float32 after all where bfloat16 moves the features of a few rows too far.
         state (`accelerate.PartialState`): this process's place among those that share the work.
+        probe (`Probe`, *optional*): chooses the size of a batch by the clock.
 
     Returns:
         [`Recorded`], or `None` when a split is larger than the cache may be.
     """
     ranks = Ranks(state)
     about = {"checkpoint": backbone.checkpoint, "revision": backbone.revision}
-    extractor = Extractor(model, replay, dtype, checked, ranks, about)
+    extractor = Extractor(model, replay, dtype, checked, ranks, about, probe)
     result = {}
     for name, rows in encoded.items():
         device = extractor.device.type

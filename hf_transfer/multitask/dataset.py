@@ -40,6 +40,12 @@ class JoinedTasks(Dataset):
     def __len__(self) -> int:
         return self.ends[-1]
 
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the tasks whose images are augmented."""
+        for part in self.parts:
+            if hasattr(part.rows, "set_epoch"):
+                part.rows.set_epoch(epoch)
+
     def __getitems__(self, numbers: list[int]) -> tuple:
         """Return the task and the rows of a batch."""
         place = bisect_right(self.ends, numbers[0])

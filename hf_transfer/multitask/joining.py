@@ -75,14 +75,15 @@ def as_stock(model) -> nn.Module:
     """Undo [`as_transfer`]: the stock class of a timm net where the head is its own last layer; else `model`."""
     from transformers import TimmWrapperForImageClassification
 
-    from ..assembly import _has_dense_top, _write_names
+    from ..assembly.configuring import write_names
+    from ..assembly.images import has_dense_top
 
     config = model.config
     exact = config.model_type == "transfer_image" and config.layer is None and config.pooling == "pooler"
     linear = exact and config.head["kind"] == "linear" and not config.head.get("dropout")
-    if not linear or _has_dense_top(model.backbone.timm_model):
+    if not linear or has_dense_top(model.backbone.timm_model):
         return model
-    _write_names(config.backbone_config, _names(config))
+    write_names(config.backbone_config, _names(config))
     stock = TimmWrapperForImageClassification(config.backbone_config)
     stock.timm_model.load_state_dict(model.backbone.timm_model.state_dict(), strict=False)
     _linear(stock).load_state_dict(model.head.out.state_dict())

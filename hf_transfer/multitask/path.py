@@ -26,7 +26,7 @@ def carry_out(recipe: Recipe, order: Order) -> RunResult:
     with order.clock("load"):
         opened = open_mixture(recipe, order)
         if state.is_main_process:
-            remember(order.checkpoints, opened.settings, order.resume)
+            remember(order.checkpoints, opened.settings | order.settings, order.resume)
         state.wait_for_everyone()
     for line in describe(order.name, opened):
         order.say(line)

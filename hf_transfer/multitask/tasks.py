@@ -50,8 +50,8 @@ def check_metrics(names) -> None:
 
 @contextmanager
 def told_of(task: str) -> Iterator[None]:
-    """Put the task's name before what is wrong with its data or its head."""
+    """Put the task's name before what is wrong with its data or its head, and into the flags that would mend it."""
     try:
         yield
     except UserError as error:
-        raise UserError(f"task {task}: {error}") from error
+        raise UserError(f"task {task}: {str(error).replace('--data.', f'--data.tasks.{task}.')}") from error

@@ -2,6 +2,7 @@
 
 from ..report import stage_lines
 from ..results import RunResult, align, one_line
+from ..scrub import source_name
 from ..task_results import task_result
 from .tasks import head_of
 
@@ -13,20 +14,21 @@ def describe(name: str | None, opened) -> list[str]:
         opened (`OpenedMixture`): ready to be trained.
     """
     recipe, plans, data = opened.recipe, opened.plans, opened.recipe.data
-    drawn = data.sampling + (f", temperature {data.temperature:g}" if data.temperature else "")
+    drawn = data.sampling + (f" {data.temperature:g}" if data.temperature else "")
     weights = "1 each" if data.weights is None else data.weights
     shown = weights if isinstance(weights, str) else ", ".join(f"{task} {one:g}" for task, one in weights.items())
     lines = [
         f"{name or 'recipe'}: {recipe.summary}",
         f"  backbone   {recipe.backbone.checkpoint}",
         *(line for number, plan in enumerate(plans, 1) for line in stage_lines(plan, number, len(plans))),
-        f"  tasks      {len(opened.splits)}, drawn {drawn}; weights {shown}",
+        f"  tasks      {len(opened.splits)}; sampling {drawn}; weights {shown}",
     ]
     for task, splits in opened.splits.items():
         labels = splits.labels
         names = ", ".join(map(one_line, labels.names[:8])) + (", ..." if len(labels.names) > 8 else "")
-        sizes = ", ".join(f"{len(getattr(splits, split))} {split}" for split in ("train", "validation", "test"))
-        lines.append(f"  {task}: {type(head_of(recipe, task)).__name__}; {labels.problem_type}: {names}; {sizes}")
+        sizes = ", ".join(f"{len(getattr(splits, split)):,} {split}" for split in ("train", "validation", "test"))
+        head, source = type(head_of(recipe, task)).__name__, source_name(data.tasks[task].train)
+        lines.append(f"  {task:<9}  {source}; {head}; {labels.problem_type}: {names}; {sizes}")
         lines += [f"    note     {note}" for note in splits.notes]
     return lines + [f"  note       {note}" for note in opened.notes]
 

@@ -75,7 +75,7 @@ def _encode(plan, ground: Ground) -> dict:
     with order.clock(step), order.state.local_main_process_first():
         return {
             task: {
-                "train": encode(backbone, ground.processor, one.train, work, training=not plan.frozen),
+                "train": encode(backbone, ground.processor, one.train, work, plan.augmentation_seed),
                 "validation": encode(backbone, ground.processor, one.validation, work),
             }
             for task, one in ground.splits.items()

@@ -20,7 +20,7 @@ class BSSTerm(Term):
         self.k = k
 
     def forward(self, seen: Seen) -> torch.Tensor:
-        return spectral_tail(seen.features, self.k) * seen.weights.sum()
+        return spectral_tail(seen.features, self.k) * seen.counted
 
 
 def spectral_tail(features: torch.Tensor, k: int = 1) -> torch.Tensor:

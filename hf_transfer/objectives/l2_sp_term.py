@@ -35,4 +35,4 @@ class L2SPTerm(Term):
                 small = small + parameter.float().pow(2).sum()
             else:
                 near = near + (parameter.float() - self.start[name].to(parameter.device).float()).pow(2).sum()
-        return (self.alpha / 2 * near + self.beta / 2 * small) * seen.weights.sum()
+        return (self.alpha / 2 * near + self.beta / 2 * small) * seen.counted

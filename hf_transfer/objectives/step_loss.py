@@ -61,13 +61,15 @@ class StepLoss(nn.Module):
         """Return each row's weight, of shape `(batch,)`."""
         return self.task.row_weights(labels)
 
-    def evaluate(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def evaluate(
+        self, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return the task's loss, summed over rows."""
-        return self.task(logits, labels)
+        return self.task(logits, labels, weights)
 
     def forward(self, seen: Seen) -> dict[str, torch.Tensor]:
         """Return each part's weighted sum over rows, by name: `task` and the terms'."""
-        parts = {"task": self.weight * self.task(seen.logits, seen.labels)}
+        parts = {"task": self.weight * self.task(seen.logits, seen.labels, seen.weights)}
         for term, factor in zip(self.terms, self.factors, strict=True):
             parts[term.name] = parts.get(term.name, 0.0) + factor * term(seen)
         return parts

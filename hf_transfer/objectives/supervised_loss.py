@@ -32,16 +32,18 @@ class SupervisedLoss(nn.Module):
             return torch.ones(len(labels), device=labels.device)
         return self.class_weights.to(labels.device)[labels]
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
         """Return the weighted sum over rows, a scalar; see [`rows`]."""
-        return self.rows(logits, labels).sum()
+        return self.rows(logits, labels, weights).sum()
 
-    def rows(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def rows(self, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
         """Return each row's loss times its weight, of shape `(batch,)`.
 
         Args:
             logits (`torch.Tensor` of shape `(batch, num_labels)`).
-            labels (`torch.Tensor`): class ids `(batch,)`, 0/1 `(batch, num_labels)`, or targets `(batch,)`.
+            labels (`torch.Tensor`): class ids `(batch,)`, -100 for a row without one, 0/1 `(batch, num_labels)`, or
+                targets `(batch,)`.
+            weights (`torch.Tensor` of shape `(batch,)`, *optional*): of the rows; by default [`row_weights`].
         """
         logits = logits.float()
         if self.problem_type == "regression":
@@ -52,7 +54,7 @@ class SupervisedLoss(nn.Module):
         else:
             rows = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
             rows = self._focal(rows)
-        return rows * self.row_weights(labels)
+        return rows * (self.row_weights(labels) if weights is None else weights)
 
     def _focal(self, losses: torch.Tensor) -> torch.Tensor:
         """Scale cross-entropies by (1 - p) ** gamma, where p = exp(-loss) is what the truth was given."""

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+SOURCE, TARGET = 0, 1  # domains
+
 
 class Blocks(NamedTuple):
     """Where in a backbone feature maps can be read.
@@ -82,6 +84,10 @@ class Seen:
         outputs (`Mapping[str, Any]`): of the modules that a term watches, by their names.
         domains (`torch.Tensor` of shape `(batch,)`, *optional*): 0 for a source row, 1 for a target row, where a
             training has both.
+        shares (`torch.Tensor` of shape `(batch,)`, *optional*): what each row adds to the divisor of the step; by
+            default its weight. Of two domains a source row's weight before it was weighed by its likeness to the
+            target, whose mean is 1 over all rows but not over a batch; and 0 for a target row, so that
+            L_S + lambda L_T + Omega is what it says.
     """
 
     model: nn.Module
@@ -93,14 +99,20 @@ class Seen:
     progress: float
     outputs: Mapping[str, Any] = field(default_factory=dict)
     domains: torch.Tensor | None = None
+    shares: torch.Tensor | None = None
+
+    @property
+    def counted(self) -> torch.Tensor:
+        """What this micro-batch adds to the number that a step is divided by."""
+        return (self.weights if self.shares is None else self.shares).sum()
 
 
 class Term(nn.Module):
     """A term beside the task's loss: `forward(seen)` returns a *sum over the rows* of the micro-batch.
 
     A step divides it by the summed row weights of all its micro-batches and ranks. So what is no property of rows,
-    such as a distance between weights, is multiplied by the weight of the rows at hand, and then counts exactly once
-    per step, however the rows are grouped.
+    such as a distance between weights, is multiplied by what the rows at hand count (`seen.counted`), and then counts
+    exactly once per step, however the rows are grouped.
 
     Parameters that a term has are trained with the model and kept in checkpoints; see [`Joint`].
 

@@ -9,13 +9,13 @@ from .. import folders
 from ..clock import Clock
 from ..data import load_data
 from ..data.raw_loading import content_keys
+from ..jsonfile import write_json
 from ..order import Order
 from ..pretraining.checks import pretrains
 from ..recipe import Pipeline, Recipe
 from ..recipe_json import pipeline_to_dict
 from ..results import RunResult
 from ..resume import remember
-from ..saving import write_json
 from ..training import Interrupted
 from .compare import compare
 from .report import comparison_table, pipeline_card

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..assembly import grow_embeddings
+from ..assembly.texts import grow_embeddings
 from ..backbones.checkpoint import check_loaded, quiet, reach
 from ..backbones.finished import finished_backbone
 from ..errors import UserError

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers.modeling_outputs import ImageClassifierOutput
 
-from ..assembly import pretrained_net
+from ..assembly.images import pretrained_net
 from ..backbones.checkpoint import quiet
 from ..errors import UserError
 from ..objectives.step_loss import StepLoss

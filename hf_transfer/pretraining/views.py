@@ -1,10 +1,8 @@
 """Two augmented views of each image: by seed, epoch and row alone, as the masks of texts are."""
 
-import random
-
-import numpy as np
 import torch
 
+from ..augmenting import own_draws
 from ..errors import UserError
 from .masking import FIXED
 
@@ -58,16 +56,8 @@ class Views(torch.utils.data.Dataset):
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         epoch, row = divmod(number, len(self))
         image = self.backbone.as_channels(self.rows[row]["image"])
-        draw = np.random.SeedSequence((self.seed, FIXED if self.fixed else epoch, row)).generate_state(2)
-        # The transforms draw from the global generators, which belong to the training.
-        before = random.getstate(), torch.get_rng_state()
-        try:
-            random.seed(int(draw[0]))
-            torch.manual_seed(int(draw[1]))
+        with own_draws(self.seed, FIXED if self.fixed else epoch, row):
             return self.transform(image), self.transform(image)
-        finally:
-            random.setstate(before[0])
-            torch.set_rng_state(before[1])
 
 
 def collate_views(rows: list[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, torch.Tensor]:

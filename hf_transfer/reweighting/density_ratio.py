@@ -20,6 +20,7 @@ class DensityRatio:
 
     clip: float = 20.0
     c: float = 1.0
+    weighs = True
 
     def __post_init__(self):
         for name in ("clip", "c"):

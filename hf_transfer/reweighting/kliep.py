@@ -19,6 +19,7 @@ class KLIEP:
 
     gamma: float | None = None
     centres: int = 100
+    weighs = True
 
     def __post_init__(self):
         if self.gamma is not None and not 0 < self.gamma < float("inf"):

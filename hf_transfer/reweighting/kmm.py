@@ -22,6 +22,7 @@ class KMM:
 
     gamma: float | None = None
     bound: float = 10.0
+    weighs = True
 
     def __post_init__(self):
         if self.gamma is not None and not 0 < self.gamma < float("inf"):

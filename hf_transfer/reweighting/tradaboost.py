@@ -18,6 +18,8 @@ class TrAdaBoost:
 
     rounds: int = 20
     c: float = 1.0
+    weighs = True
+    needs_labels = True
 
     def __post_init__(self):
         if self.rounds < 1:

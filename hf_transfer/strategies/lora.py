@@ -11,9 +11,10 @@ ADAPTER = "default"
 @dataclass(frozen=True)
 class LoRA(BackboneTraining):
     """LoRA (Hu et al. 2021), by the peft library: a low-rank update is learnt beside each linear layer of the backbone
-    (in a convolutional net without linear layers, beside each full convolution), and the head. Before saving, the
-    updates are added into the weights: the saved model is the plain one, and peft is not needed to load it. With
-    `merge=False` they are saved apart, as peft's adapter to the checkpoint: a few megabytes, for the stock classes.
+    (in a convolutional net without linear layers, beside each full convolution; of two fused backbones each is looked
+    at by itself), and the head. Before saving, the updates are added into the weights: the saved model is the plain
+    one, and peft is not needed to load it. With `merge=False` they are saved apart, as peft's adapter to the
+    checkpoint: a few megabytes, for the stock classes.
 
     Args:
         rank (`int`): of the updates.
@@ -47,6 +48,11 @@ class LoRA(BackboneTraining):
         if last is False:
             raise UserError("strategy.merge is false in a stage that others follow; set it to true there")
         backbone = recipe.backbone
+        if hasattr(backbone, "parts"):
+            raise UserError(
+                "strategy.merge is false, which saves an adapter to a stock model, and a fused model is one of ours; "
+                "set strategy.merge to true"
+            )
         if backbone.modality == "text" and recipe.head.reads != "native":
             raise UserError(
                 f"strategy.merge is false, which saves an adapter to a stock model, and under a "
@@ -133,8 +139,13 @@ class LoRA(BackboneTraining):
             (name, module) for name, module in model.named_modules() if 0 < depths.get(f"{name}.weight", 0) < top
         ]
         inside = [(name, module) for name, module in inside if not self._is_pooler(f"{name}.weight")]
-        full = [(name, m) for name, m in inside if isinstance(m, nn.Conv2d) and m.groups == 1]
-        layers = [(name, m) for name, m in inside if isinstance(m, nn.Linear)] or full
+        linear = {_network(name) for name, module in inside if isinstance(module, nn.Linear)}
+        layers = [
+            (name, module)
+            for name, module in inside
+            if isinstance(module, nn.Linear)
+            or (_network(name) not in linear and isinstance(module, nn.Conv2d) and module.groups == 1)
+        ]
         if not self.targets:
             return layers
         ends = {name.rpartition(".")[2] for name, _ in layers}
@@ -142,6 +153,11 @@ class LoRA(BackboneTraining):
             if target not in ends:
                 raise UserError(f"strategy.targets names {target!r}; this backbone has {', '.join(sorted(ends))}")
         return [(name, m) for name, m in layers if name.rpartition(".")[2] in self.targets]
+
+
+def _network(name: str) -> str:
+    """Which of several fused backbones a layer is of: a net without linear layers stands beside an encoder of them."""
+    return ".".join(name.split(".")[:2]) if name.startswith("parts.") else ""
 
 
 def _modules_of(model, names: set[str], prefix: str = ""):

@@ -18,6 +18,7 @@ import harness  # noqa: E402
 import report  # noqa: E402
 import run as benchmark_run  # noqa: E402
 import workload  # noqa: E402
+from cases import finetune  # noqa: E402
 from cases import growth as growth_case  # noqa: E402
 from cases import heads as heads_case  # noqa: E402
 from sizes import DEFAULT, SMOKE  # noqa: E402
@@ -63,6 +64,29 @@ def test_a_ratio_is_the_median_over_the_pairs():
     )
     assert (row["value"], row["interval"], row["ours_median"], row["rival_median"]) == (2.0, [2.0, 2.0], 9.0, 4.5)
     assert harness.met(row) is False and harness.met(row | {"target": 2.0}) is True
+
+
+def test_speed_at_the_cost_of_accuracy_is_not_met():
+    row = harness.compare("x", [9.0], [3.0], unit="rows/s", rival_name="y", higher_is_better=True, target=2.5)
+    machine = {"device": "cpu", "fast_bf16": True}
+    told = [report.verdict({**row, "less_accurate": worse}, machine) for worse in (False, True)]
+    assert told == ["met", "not met: fast enough, but less accurate"]
+    slow = {**row, "target": 4, "less_accurate": True}
+    assert (report.verdict(slow, machine), harness.met({**row, "less_accurate": True})) == ("not met", False)
+
+
+@pytest.mark.parametrize(
+    ("differences", "worse"),
+    [
+        ([-0.005, -0.004, -0.006], True),  # on every seed
+        ([-0.002, -0.0021, -0.0019], True),  # little, and surely
+        ([-0.012, 0.001, 0.0], True),  # unsure, and too much
+        ([-0.002, 0.001, -0.004], False),
+        ([0.004, 0.005, 0.006], False),
+    ],
+)
+def test_what_speaks_against_equal_accuracy(differences, worse):
+    assert finetune.less_accurate(differences) is worse
 
 
 def test_of_times_the_smaller_one_is_better():

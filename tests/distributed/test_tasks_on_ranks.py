@@ -37,6 +37,10 @@ CASES = {
     "l2_sp": dict(weights=None, strategy="FullFineTune()", objective="Supervised() + 0.5 * L2SP()"),
     "frozen": dict(weights=None, strategy="FrozenFeatures()", objective="Supervised()"),
 }
+# A bias of the keys adds one and the same number to all scores of a query, which the softmax takes off again: the loss
+# does not depend on it. Its gradient is rounding alone, which Adam divides by its own size, so that it takes whole
+# steps in directions of its own (L2-SP: up to 1e-4 apart, where all others agree to 5e-8).
+WITHOUT_EFFECT = "attention.self.key.bias"
 
 
 def train(ranks: int, recipe: Path, folder: Path) -> tuple[dict[str, torch.Tensor], dict]:
@@ -68,6 +72,10 @@ def test_two_ranks_give_what_one_gives(tmp_path, case):
     (one, told), (two, also) = (train(ranks, recipe, tmp_path / str(ranks)) for ranks in (1, 2))
     assert one.keys() == two.keys()
     for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, atol=5e-5, rtol=0)
-    assert also["fit"]["task_weights"] == pytest.approx(told["fit"]["task_weights"], abs=1e-5)
-    assert also["metrics"]["validation"] == pytest.approx(told["metrics"]["validation"], abs=1e-4)
+        if not name.endswith(WITHOUT_EFFECT):
+            torch.testing.assert_close(
+                two[name], tensor, atol=1e-6, rtol=0, msg=lambda told, name=name: f"{name}: {told}"
+            )
+    assert also["fit"]["task_weights"] == pytest.approx(told["fit"]["task_weights"], abs=1e-6)
+    # Measured with the key biases that each has, so that these do nothing else either.
+    assert also["metrics"]["validation"] == pytest.approx(told["metrics"]["validation"], abs=1e-5)

@@ -27,6 +27,8 @@ def folder(tmp_path_factory):
     write_csv(path / "reviews.csv", ["body", "stars"], make_texts(80))
     write_csv(path / "new.csv", ["body"], [[text] for text, _ in make_texts(5, seed=1)])
     write_csv(path / "more.csv", ["body", "stars"], make_texts(20, seed=2))
+    write_csv(path / "tweets.csv", ["text"], [[text] for text, _ in make_texts(40, seed=4)])
+    write_csv(path / "labelled_tweets.csv", ["text", "label"], make_texts(20, seed=5))
     write_images(path / "photos")
     (path / "raw.txt").write_text("".join(f"{text}\n" for text, _ in make_texts(60, seed=3)))
     mini_text_checkpoint(path / "sentence-transformers/all-MiniLM-L6-v2", max_position_embeddings=260)
@@ -45,7 +47,7 @@ def test_commands(folder, monkeypatch, capsys):
     """In order, since later ones read what earlier ones wrote; `accelerate launch` and the checkpoint are swapped."""
     monkeypatch.chdir(folder)
     commands = [line for block in blocks("bash") for line in block.splitlines() if not line.startswith("make ")]
-    assert len(commands) == 8
+    assert len(commands) == 9
     for command in commands:
         words = shlex.split(command)
         if words[:2] == ["accelerate", "launch"]:
@@ -66,7 +68,8 @@ def test_commands(folder, monkeypatch, capsys):
 
 
 def test_every_recipe_is_in_the_table():
-    named = re.findall(r"^\| `(\w+/\w+)` \|", README.split("## Recipes")[1].split("## ")[0], re.MULTILINE)
+    table = README.split("## Recipes")[1].split("## ")[0]
+    named = [name for line in table.splitlines() for name in re.findall(r"`(\w+/\w+)`", line.split(" | ")[0])]
     assert sorted(named) == sorted(list_recipes())
 
 

@@ -159,7 +159,8 @@ def test_a_noun_knows_torch_its_own_kind_and_nobody_else(name):
 def test_a_recipe_knows_the_nouns_alone():
     names = ("data.spec", "data.raw", "heads", "pretraining.heads", "strategies", "objectives", "backbones")
     nouns = {m for name in names for m in below(name)}
-    nouns |= {f"{PACKAGE}.pretraining.checks", f"{PACKAGE}.data.mixture"}
+    nouns |= {f"{PACKAGE}.{name}" for name in ("pretraining.checks", "adaptation.checks")}
+    nouns |= {f"{PACKAGE}.data.{name}" for name in ("mixture", "source_target")}
     found = OURS[f"{PACKAGE}.recipe"]
     assert own(found) <= {*nouns, PACKAGE, f"{PACKAGE}.errors", f"{PACKAGE}.readonly"}
     assert third_party(found) == set()
@@ -194,6 +195,7 @@ def test_the_card_knows_results_alone_and_only_the_run_knows_it():
         *below("card"),
         f"{PACKAGE}.results",
         f"{PACKAGE}.task_results",
+        f"{PACKAGE}.domain_results",
         f"{PACKAGE}.licenses",
         f"{PACKAGE}.scrub",
         f"{PACKAGE}.errors",
@@ -204,7 +206,7 @@ def test_the_card_knows_results_alone_and_only_the_run_knows_it():
     users = {module for module, found in OURS.items() if touches(found, f"{PACKAGE}.card")}
     # An average is a result of its own; the others put a table or a paragraph into the text of one.
     makers = ("single_task", "ensemble.publishing", "pretraining.path", "pretraining.card", "pipelines.report")
-    makers += ("multitask.path", "multitask.exporting")
+    makers += ("multitask.path", "multitask.exporting", "adaptation.path", "adaptation.picture")
     adders = ("ensemble.interpolation", "ensemble.soups", "seeds")
     adders += ("adaptation.picture",)  # names classes in the card's fonts
     assert users - set(below("card")) == {f"{PACKAGE}.{name}" for name in (*makers, *adders)}

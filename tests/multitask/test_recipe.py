@@ -153,6 +153,10 @@ def test_what_is_wrong_with_a_task_names_it(recipe_of, tmp_path):
     data = TaskMixture({**one.data.tasks, "other": TextClassification(str(tmp_path / "nothing.csv"))})
     with pytest.raises(UserError, match="^task other: "):
         run(replace(one, data=data), tmp_path / "out")
+    unlike = write_csv(tmp_path / "unlike.csv", ["text", "mark"], make_texts(20))
+    data = TaskMixture({**one.data.tasks, "other": TextClassification(str(unlike))})
+    with pytest.raises(UserError, match="choose one with --data.tasks.other.label, columns: text, mark"):
+        run(replace(one, data=data), tmp_path / "out")
 
 
 def test_texts_that_another_task_trains_on_are_told(recipe_of, tmp_path):

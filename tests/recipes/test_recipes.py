@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from hf_transfer import Pipeline, Recipe, flags
+from hf_transfer.adaptation.checks import adapts
 from hf_transfer.linear_fit import settle_fit
 from hf_transfer.pretraining.checks import pretrains
 from hf_transfer.recipe_files import list_recipes, load_recipe
@@ -44,6 +45,25 @@ TABLE = {
     "pretraining/simclr": ("ProjectionHead", "FullFineTune", {}),
     "pretraining/supervised_source": ("NativeHead", "FullFineTune", {}),
     "multitask/glue_pair": ("NativeHead", "FullFineTune", {"data.sampling": "temperature", "data.temperature": 2.0}),
+    **{
+        f"adaptation/{name}_{kind}": ("LinearHead", "FrozenFeatures", values)
+        for kind in ("text", "image")
+        for name, values in (
+            ("source_only", {"data.align": "none"}),
+            ("coral", {"data.align": "coral"}),
+            ("reweighted_kmm", {"data.weights.bound": 10.0, "data.selection": "weighted"}),
+            ("tradaboost", {"data.weights.rounds": 20, "data.target_labels": True, "data.target.train_per_class": 50}),
+        )
+    },
+    **{
+        f"adaptation/{name}_{kind}": ("LinearHead", "FullFineTune", values)
+        for kind in ("text", "image")
+        for name, values in (
+            ("dann", {"objective.2.hidden_size": 256}),
+            ("mmd", {"objective.2.unbiased": True}),
+            ("self_training", {"objective.2.threshold": 0.95}),
+        )
+    },
     "vision/lp_ft": ("LinearHead", "tuple", {}),
     "vision/layer_decay": ("LinearHead", "FullFineTune", {"strategy.layer_decay": 0.75}),
     "vision/linear_probe": ("LinearHead", "FrozenFeatures", {}),
@@ -96,6 +116,8 @@ def test_the_linear_probes_are_solved_and_nothing_else_is():
     assert solved == {
         "text/few_shot", "text/linear_probe", "text/lp_ft", "vision/linear_probe", "vision/lp_ft",
         "vision/inception_probe", "text/fused_encoders", "multimodal/text_image",
+        *(f"adaptation/{one}_{kind}" for kind in ("text", "image")
+          for one in ("source_only", "coral", "reweighted_kmm", "tradaboost")),
     }  # fmt: skip
 
 
@@ -121,7 +143,10 @@ def test_a_recipe_is_complete(name):
         assert {"learning_rate", "num_train_epochs", "per_device_train_batch_size"} <= set(recipe.training)
     # Real defaults: an organisation and a name for both, and all three splits stated.
     assert all(name.count("/") == 1 for name in checkpoints_of(recipe))
-    for data in getattr(recipe.data, "tasks", {"": recipe.data}).values():  # of several tasks, each
+    if adapts(recipe):
+        assert recipe.data.target.train.count("/") == 1 and recipe.data.test is not None
+    inner = {"source": recipe.data.source} if adapts(recipe) else getattr(recipe.data, "tasks", {"": recipe.data})
+    for data in inner.values():  # of several tasks, each
         assert data.train.count("/") == 1
         assert data.validation is not None and (pretrains(recipe) or data.test is not None)
     assert recipe.summary == recipe.summary.strip() and len(recipe.summary) <= 100
@@ -140,7 +165,8 @@ def test_the_training_fields_build_the_class(name, tmp_path):
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_a_recipe_is_short_and_says_how_to_launch_it(name):
     source = FILES[name].read_text(encoding="utf-8")
-    assert len(source.splitlines()) <= (30 if "FusedBackbone" in source else 24)  # two backbones, or one
+    two = "FusedBackbone" in source or "SourceTarget" in source  # backbones, or data sets
+    assert len(source.splitlines()) <= (30 if two else 24)
     assert f"accelerate launch scripts/run_recipe.py {name}\n" in ast.get_docstring(ast.parse(source)) + "\n"
 
 

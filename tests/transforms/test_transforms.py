@@ -85,6 +85,21 @@ def test_each_channel_is_normalised_by_one_or_the_other():
     assert not torch.equal(model(x), seen)  # drawn anew
 
 
+def test_what_timm_hangs_behind_a_batch_norm_acts_as_ever():
+    from timm.layers import BatchNormAct2d
+
+    class Twice(nn.Module):
+        def forward(self, x):
+            return 2 * x
+
+    model = nn.Sequential(BatchNormAct2d(5, drop_layer=Twice))
+    x = torch.randn(4, 5, 3, 3)
+    expected = copy.deepcopy(model)(x)  # normalised, twice of it, then the activation
+    change(model, Stochastic)[0].p = 1.0
+    torch.testing.assert_close(model(x), expected, atol=0, rtol=0)
+    assert expected.min() == 0
+
+
 @pytest.mark.parametrize("architecture", ["test_resnet", "test_efficientnet"])
 def test_a_net_is_plain_again_behind_the_training(architecture, tmp_path):
     model, depths, batch = build(tmp_path / "net", architecture)

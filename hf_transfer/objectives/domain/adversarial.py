@@ -18,6 +18,7 @@ class DANN(DomainObjective):
     """
 
     hidden_size: int = 256
+    moves_features = True
 
     def __post_init__(self):
         at_least_one(self, "hidden_size")
@@ -44,6 +45,7 @@ class CDAN(DomainObjective):
     entropy: bool = True
     most: int = 4096
     classes_only = True
+    moves_features = True
 
     def __post_init__(self):
         at_least_one(self, "hidden_size")

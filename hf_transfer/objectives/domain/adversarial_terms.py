@@ -37,7 +37,7 @@ class AdversarialTerm(Term):
         inputs = reverse(self.inputs(seen), strength(seen.progress))
         logits = self.discriminator(inputs).squeeze(-1)
         rows = F.binary_cross_entropy_with_logits(logits, seen.domains.float(), reduction="none")
-        return (rows * self.balance(seen)).sum() * seen.weights.sum()
+        return (rows * self.balance(seen)).sum() * seen.counted
 
     def inputs(self, seen: Seen) -> torch.Tensor:
         return seen.features.float()

@@ -11,6 +11,8 @@ class CORAL(DomainObjective):
     """Deep CORAL (Sun & Saenko 2016, equation 1): |C_s - C_t|_F^2 / (4 D^2), C the covariances (with n - 1) of the
     batch's source and target features of width D."""
 
+    moves_features = True
+
     def build(self, context):
         """Return the module that computes it; see [`CORALTerm`]."""
         from .alignment_terms import CORALTerm
@@ -31,6 +33,7 @@ class MMD(DomainObjective):
 
     alphas: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0, 2.0)
     unbiased: bool = True
+    moves_features = True
 
     def __post_init__(self):
         object.__setattr__(self, "alphas", tuple(float(one) for one in self.alphas))

@@ -16,7 +16,7 @@ class CORALTerm(Term):
         source, target = both(seen.features, seen.domains)
         if min(len(source), len(target)) < 2:  # one row has no covariance
             return seen.features.sum() * 0.0
-        return coral_distance(source, target) * seen.weights.sum()
+        return coral_distance(source, target) * seen.counted
 
 
 class MMDTerm(Term):
@@ -42,7 +42,7 @@ class MMDTerm(Term):
             squares = torch.pdist(everything).pow(2)
             scale = squares.median().clamp(min=1e-12)
         variances = [alpha * scale for alpha in self.alphas]
-        return mmd2(source, target, variances, self.unbiased) * seen.weights.sum()
+        return mmd2(source, target, variances, self.unbiased) * seen.counted
 
 
 def coral_distance(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

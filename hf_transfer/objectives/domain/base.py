@@ -5,9 +5,15 @@ from ..base import Objective
 
 
 class DomainObjective(Objective):
-    """Reads rows of both domains; for classes and numbers alike unless a term says otherwise."""
+    """Reads rows of both domains.
+
+    Attributes:
+        classes_only (`bool`): it reads probabilities of classes.
+        moves_features (`bool`): it acts on what the last layer reads, not on what that layer says.
+    """
 
     classes_only = False
+    moves_features = False
 
     def check(self, frozen: bool, problem_type: str) -> None:
         """Refuse a task that the term is not made for.

@@ -2,7 +2,7 @@
 
 import torch
 
-SOURCE, TARGET = 0, 1
+from ..terms import SOURCE, TARGET
 
 
 def both(values: torch.Tensor, domains: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

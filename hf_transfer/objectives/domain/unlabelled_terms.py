@@ -14,7 +14,7 @@ class _OnTarget(Term):
         logits = seen.logits.float()[(seen.domains == TARGET) & (seen.weights == 0)]
         if not len(logits):
             return seen.logits.sum() * 0.0
-        return self.of(logits) * seen.weights.sum()
+        return self.of(logits) * seen.counted
 
     def of(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the term of logits of shape `(rows, num_labels)`."""

@@ -1,8 +1,8 @@
-"""BatchNorm statistics of averaged weights.
+"""BatchNorm statistics, taken anew on some rows.
 
 The mean of two models' running statistics are not the statistics of the mean model's activations; with them an average
-of CNNs may fall to chance. They are taken anew on training rows (Izmailov et al. 2018, Averaging weights leads to
-wider optima, section 3.2).
+of CNNs may fall to chance (Izmailov et al. 2018, Averaging weights leads to wider optima, section 3.2). And those of
+one domain are not another's (AdaBN: Li et al. 2016).
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,13 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 ROWS, BATCH = 2048, 64
+
+
+def running_layers(model) -> list[str]:
+    """Name the BatchNorm layers that keep running statistics."""
+    return [
+        name for name, layer in model.named_modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats
+    ]
 
 
 def disagreeing_layers(model, reference, mean) -> list[str]:
@@ -25,12 +32,9 @@ def disagreeing_layers(model, reference, mean) -> list[str]:
         reference (`Mapping[str, torch.Tensor]`): a member's state.
         mean (`Mapping[str, torch.Tensor]`): the average; of equal statistics it is those, bit for bit.
     """
-    names = [
-        name for name, layer in model.named_modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats
-    ]
     return [
         name
-        for name in names
+        for name in running_layers(model)
         if any(
             not torch.equal(reference[f"{name}.{part}"], mean[f"{name}.{part}"])
             for part in ("running_mean", "running_var")
@@ -71,15 +75,15 @@ def _counting(modules) -> Iterator[None]:
 
 
 class TrainBatches:
-    """A sample of the training rows in batches, as in evaluation: not augmented.
+    """A sample of rows in batches, as in evaluation: not augmented.
 
     Args:
-        predictor (`Predictor`): encodes the rows.
-        train (`datasets.Dataset`): rows to draw from.
+        backbone, processor: encode the rows.
+        train (`datasets.Dataset`): rows to draw from, with labels, which are not read.
     """
 
-    def __init__(self, predictor, train):
-        from ..inputs import encode
+    def __init__(self, backbone, processor, train):
+        from .inputs import collator, encode
 
         # A folder of classes lies in order of classes; the statistics of a batch are those of a mixture.
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:ROWS].tolist()
@@ -87,7 +91,7 @@ class TrainBatches:
         self.size = min(BATCH, len(order))
         self.rows = len(order) // self.size * self.size
         chosen = train.select(order[: self.rows]).remove_columns("label")
-        self.encoded, self.collate = encode(predictor.backbone, predictor.processor, chosen), predictor.collate
+        self.encoded, self.collate = encode(backbone, processor, chosen), collator(backbone, processor)
 
     def __iter__(self):
         for start in range(0, self.rows, self.size):

@@ -1,0 +1,31 @@
+"""Worker processes that decode images while the net trains: how many, and how they behave."""
+
+import os
+import signal
+
+from transformers.trainer_utils import seed_worker
+
+# How many, by the cores of a training process: where benchmarks/decoding.py measured that photos AND digits train no
+# slower with them. Not in the table: none, which was not measured to lose.
+WORKERS: dict[int, int] = {}
+GRACE_S = 30  # from the termination signal to the end of a worker that nobody lets go
+
+
+def default_workers(processes: int = 1) -> int:
+    """Return how many workers each of so many processes of this machine should start, by the committed table."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return WORKERS.get(cores // processes, 0)
+
+
+def start_worker(worker_id: int, num_workers: int, rank: int) -> None:
+    """Set up a worker process: with a seed of its own, and deaf to Ctrl-C.
+
+    A terminal sends Ctrl-C to all processes, and a cluster its termination signal. A worker that dies of it takes the
+    main process along before the checkpoint is whole; so it goes on serving until it is let go. One whose main process
+    has died notices by itself.
+    """
+    seed_worker(worker_id, num_workers=num_workers, rank=rank)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):  # not on Windows, where termination is no signal
+        # In the end all the same: Python ends its workers by this signal where an exception leaves them behind.
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE_S))
