@@ -13,6 +13,7 @@ from .pairs import PAIRS
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "adaptation.json"
 LABELLED = 10  # target rows of each class whose labels TrAdaBoost may read
+AS_TRAINED = "as_trained"
 SPACES = ("raw", "scale", "coral")
 
 
@@ -39,8 +40,9 @@ def measure(pair: str, net: str, seed: int, methods=None) -> dict:
     rows by the figures alone.
 
     Returns:
-        `dict`: by method `test` (the verdict's figures, source-only the baseline), `criteria` and `seconds`; `source`,
-        the source's own test accuracy; `a_distance` by space; `rows`; `learn_s`, `extract_s`, `cheap_s`.
+        `dict`: by method `test` (the verdict's figures, against the model as it was trained on the source, which is
+        there too), `criteria` and `seconds`; `source`, the source's own test accuracy; `a_distance` by space; `rows`;
+        `learn_s`, `extract_s`, `cheap_s`.
     """
     from hf_transfer import run
     from hf_transfer.adaptation.cheap import WITH_LABELS, WITHOUT_LABELS, try_methods
@@ -56,7 +58,7 @@ def measure(pair: str, net: str, seed: int, methods=None) -> dict:
             names = result.data["labels"]
             source, target = (load_data(one, label_order=names, progress=False) for one in (recipe.data, spec))
             parts = (source.train, source.validation, target.train, target.test)
-            (x, y), (v, vy), (t, ty), (test, truth) = features(f"{folder}/out", parts)
+            own, ((x, y), (v, vy), (t, ty), (test, truth)) = features(f"{folder}/out", parts)
             extracted = time.perf_counter()
             wanted = methods or (*WITHOUT_LABELS, "target_only")
             tried = try_methods(x, y, v, vy, t, ty, [name for name in wanted if name != "tradaboost"])
@@ -66,8 +68,8 @@ def measure(pair: str, net: str, seed: int, methods=None) -> dict:
         except Exception:
             said.show = True
             raise
-    base = next(one for one in tried if one.name == "source_only").logits(test)
-    judged = {one.name: judge(one.logits(test), base, truth) for one in tried}
+    judged = {one.name: judge(one.logits(test), own(test), truth) for one in tried}
+    judged[AS_TRAINED] = judge(own(test), own(test), truth)
     for one in judged.values():
         del one["text"]
     return {

@@ -3,8 +3,9 @@
 import numpy as np
 
 
-def features(folder, parts) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return features of shape `(rows, width)` and class ids for each labelled `datasets.Dataset` of `parts`."""
+def features(folder, parts):
+    """Return what the model's last layer makes of features, and features of shape `(rows, width)` with class ids for
+    each labelled `datasets.Dataset` of `parts`."""
     from torch import nn
 
     from hf_transfer import load
@@ -18,4 +19,6 @@ def features(folder, parts) -> list[tuple[np.ndarray, np.ndarray]]:
     ][-1]
     model.set_submodule(name, nn.Identity())
     model.config.num_labels = layer.in_features  # as wide as what now comes out
-    return [(predictor.logits(rows.remove_columns("label")), np.asarray(rows["label"])) for rows in parts]
+    weight, bias = (one.detach().cpu().numpy() for one in (layer.weight, layer.bias))
+    found = [(predictor.logits(rows.remove_columns("label")), np.asarray(rows["label"])) for rows in parts]
+    return (lambda rows: rows @ weight.T + bias), found

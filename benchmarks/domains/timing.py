@@ -32,7 +32,7 @@ def measure_time(rows: int = ROWS) -> dict:
             frozen = Recipe("frozen", data, backbone, LinearHead(), FrozenFeatures())
             seconds = run(frozen, f"{folder}/frozen", farewell=False).data["timing"]["features_s"]
             splits = load_data(data, progress=False)
-            (x, y), (v, vy) = features(f"{folder}/frozen", (splits.train, splits.validation))
+            _, ((x, y), (v, vy)) = features(f"{folder}/frozen", (splits.train, splits.validation))
             order = np.argsort(np.linalg.norm(x, axis=1), kind="stable")  # a shift, so that there is work to do
             near, far = np.sort(order[: len(x) // 2]), np.sort(order[len(x) // 2 :])
             start, cpu = time.perf_counter(), time.process_time()

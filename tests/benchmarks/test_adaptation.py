@@ -52,7 +52,7 @@ def test_every_pair_is_a_recipe():
 
 def cell(**values) -> dict:
     """By method its accuracy and its criterion; source-only is the baseline."""
-    base = values["source_only"][0]
+    base, values["as_trained"] = values["source_only"][0], (values["source_only"][0] - 0.05, 9.0)
 
     def verdict(gain):
         return "helped" if gain > 0.05 else "negative transfer" if gain < -0.05 else "no difference"
@@ -61,8 +61,8 @@ def cell(**values) -> dict:
         "test": {
             name: {"value": one, "baseline": base, "verdict": verdict(one - base)} for name, (one, _) in values.items()
         },
-        "criteria": {name: dict.fromkeys(CRITERIA, criterion) for name, (_, criterion) in values.items()},
-        "seconds": dict.fromkeys(values, 1.5),
+        "criteria": {name: dict.fromkeys(CRITERIA, one) for name, (_, one) in values.items() if name != "as_trained"},
+        "seconds": {name: 1.5 for name in values if name != "as_trained"},
         "a_distance": {"raw": 2.0, "scale": 1.0, "coral": 0.5},
         "rows": {"source": 1000, "target": 500, "test": 100, "width": 8},
         "settings": {},
@@ -97,7 +97,8 @@ def test_the_page_says_what_the_cells_say(tmp_path):
     assert "| oracle: the best on the test rows | 0.7000, +62% (coral) |" in text
     assert "| before | 2.00 |" in text and "| after coral | 0.50 |" in text
     assert "proves little" not in text and "## Time" not in text
-    some["cells"]["mnist-scikit/tuned/0"]["test"]["source_only"]["value"] = 0.2
+    for name in ("source_only", "as_trained"):
+        some["cells"]["mnist-scikit/tuned/0"]["test"][name]["value"] = 0.2
     some["time"] = dict(rows=10_000, width=384, extract_s=5.0, cheap_s=60.0, epoch_s=64.0)
     text = page.page(some)
     assert "proves little" in text and "That is not less than an epoch." in " ".join(text.split())
@@ -131,8 +132,10 @@ def test_a_cell_is_measured_and_kept(mini_pair, capsys, monkeypatch):
     adaptation.carry_out(found, [("mini", "frozen", 0)])
     assert cells.read(mini_pair) == found
     one = found["cells"]["mini/frozen/0"]
-    assert set(one["test"]) == set(one["seconds"]) == {*WITHOUT_LABELS, "target_only", "tradaboost"}
-    assert one["test"]["source_only"]["verdict"] == "no difference"
+    assert set(one["seconds"]) == set(one["criteria"]) == {*WITHOUT_LABELS, "target_only", "tradaboost"}
+    assert set(one["test"]) == {*one["seconds"], "as_trained"}
+    # A frozen net's head is the same fit, so that nothing can be told between the two.
+    assert one["test"]["as_trained"]["value"] == one["test"]["source_only"]["value"]
     assert one["rows"] == {"source": 64, "target": 64, "test": 18, "width": 16}
     assert set(one["a_distance"]) == {"raw", "scale", "coral"}
     assert "mini/frozen/0: source_only 0." in capsys.readouterr().out
