@@ -65,11 +65,12 @@ class StepLoss(nn.Module):
         self, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return the task's loss, summed over rows."""
-        return self.task(logits, labels, weights)
+        return self.task(logits, labels, *(() if weights is None else (weights,)))
 
     def forward(self, seen: Seen) -> dict[str, torch.Tensor]:
         """Return each part's weighted sum over rows, by name: `task` and the terms'."""
-        parts = {"task": self.weight * self.task(seen.logits, seen.labels, seen.weights)}
+        weights = None if seen.shares is None else seen.weights  # by themselves they are the task's own
+        parts = {"task": self.weight * self.evaluate(seen.logits, seen.labels, weights)}
         for term, factor in zip(self.terms, self.factors, strict=True):
             parts[term.name] = parts.get(term.name, 0.0) + factor * term(seen)
         return parts

@@ -132,7 +132,8 @@ def test_lower_depths_learn_slower(trainer_of):
     def step(decay: float) -> dict[str, float]:
         trainer = trainer_of(
             "bert", FullFineTune(layer_decay=decay), max_steps=1, optim="sgd", lr_scheduler_type="constant",
-            max_grad_norm=0, weight_decay=0.0,
+            # A fresh head sends small gradients down; a step must be larger than the rounding of what it moves.
+            max_grad_norm=0, weight_decay=0.0, learning_rate=100.0,
         )  # fmt: skip
         for module in trainer.model.modules():
             if isinstance(module, nn.Dropout):
