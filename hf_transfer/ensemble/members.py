@@ -105,7 +105,10 @@ def _open(folder: Path, name: str, trusted: bool) -> Member:
     check_classifier(folder, result.recipe)
     recipe = recipe_from_dict(result.recipe, where=str(folder / "recipe.json"))
     if not isinstance(recipe.data, TextClassification | ImageClassification | TextImageClassification):
-        raise UserError(f"{folder}: {type(recipe.data).__name__} has several tasks; averages are of models with one")
+        raise UserError(
+            f"{folder} has several tasks, and averages are of models with one; export the same task of each run "
+            f"(hf-transfer export {folder} --task NAME), and average those"
+        )
     return Member(name, folder, recipe, result, trusted)
 
 

@@ -85,6 +85,12 @@ def test_each_channel_is_normalised_by_one_or_the_other():
     assert not torch.equal(model(x), seen)  # drawn anew
 
 
+def test_every_batch_norm_gets_the_probability_that_was_asked_for():
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Sequential(nn.BatchNorm2d(3)))
+    StochNorm(p=0.25).apply(model, {})
+    assert [module.p for module in batch_norms(model).values()] == [0.25, 0.25]
+
+
 def test_a_running_mean_without_momentum_is_that_of_all_batches():
     plain = nn.BatchNorm1d(3, momentum=None)
     model = nn.Sequential(copy.deepcopy(plain))
