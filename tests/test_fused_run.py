@@ -35,6 +35,8 @@ from hf_transfer import (
 )
 from hf_transfer.cli import main
 from hf_transfer.data import load_data
+from hf_transfer.ensemble import soup, wise_ft
+from hf_transfer.seeds import run_seeds
 
 # A process that cannot import this package follows the card, with a folder in the place of MODEL.
 STRANGER = (
@@ -222,3 +224,25 @@ def test_overwriting_leaves_no_part_of_an_earlier_run_behind(place, tmp_path):
     run(recipe(place, plain, data=data), tmp_path / "out", overwrite=True, max_steps=1)
     assert not (tmp_path / "out/image").exists()
     assert [path.name for path in (tmp_path / "out/words").iterdir()] == ["mine.txt"]
+
+
+def test_averages_and_seeds_of_fused_models(solved, place, tmp_path):
+    """The mean of two runs that went on from the probe, the line to one of them, and two seeds in one command."""
+    tuned = recipe(place, strategy=FullFineTune(), training=dict(max_steps=2, learning_rate=1e-3))
+    seeds = run_seeds(tuned, tmp_path / "seeds", 2, keep_all=True, dtype="float32")
+    assert len(seeds.data["seeds"]["runs"]) == 2
+    both_seeds = sorted((tmp_path / "seeds/seeds").iterdir())
+    weights = [load_file(folder / "model.safetensors") for folder in both_seeds]
+    soup(both_seeds, tmp_path / "soup")
+    mean = load_file(tmp_path / "soup/model.safetensors")
+    for name in ("head.out.weight", "parts.words.backbone.embeddings.word_embeddings.weight"):
+        torch.testing.assert_close(mean[name], (weights[0][name] + weights[1][name]) / 2, atol=1e-7, rtol=1e-6)
+    curve = wise_ft(solved[0], both_seeds[0], tmp_path / "line", alphas=(0, 1)).data["wise_ft"]["curve"]
+    assert [one["alpha"] for one in curve] == [0.0, 1.0]
+    assert curve[0]["test"]["accuracy"] == solved[1].metrics["test"]["accuracy"]
+    for folder in ("seeds", "soup", "line"):
+        assert (tmp_path / folder / "words/tokenizer.json").exists()
+        assert load(tmp_path / folder).predict([("a lovely film", Image.new("RGB", (8, 8)))])[0].label in (
+            "bad",
+            "good",
+        )

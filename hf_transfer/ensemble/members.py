@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..data.mixture import TaskMixture
 from ..data.spec import ImageClassification, TextClassification, TextImageClassification
 from ..errors import UserError
 from ..predictor import check_classifier, load_saved_model
@@ -104,10 +105,13 @@ def _open(folder: Path, name: str, trusted: bool) -> Member:
     result = RunResult.load(folder)
     check_classifier(folder, result.recipe)
     recipe = recipe_from_dict(result.recipe, where=str(folder / "recipe.json"))
-    if not isinstance(recipe.data, TextClassification | ImageClassification | TextImageClassification):
+    if isinstance(recipe.data, TaskMixture):
         raise UserError(
-            f"{folder}: {type(recipe.data).__name__} has several tasks or domains; averages are of models with one"
+            f"{folder} has several tasks, and averages are of models with one; export the same task of each run "
+            f"(hf-transfer export {folder} --task NAME), and average those"
         )
+    if not isinstance(recipe.data, TextClassification | ImageClassification | TextImageClassification):
+        raise UserError(f"{folder} was trained on two domains, and averages are of models of one")
     return Member(name, folder, recipe, result, trusted)
 
 

@@ -68,6 +68,12 @@ def test_pooling_before_the_mix_is_pooling_after_it(mode, normalize):
     torch.testing.assert_close(mix_and_pool(first, pooling, mix).pooled, pooling(mix(tokens), mask))
 
 
+def test_pooling_that_learns_waits_for_the_training():
+    features = Features(torch.randn(3, 4, 6), torch.ones(3, 4, dtype=torch.long))
+    assert pool_first(features, Pooling("attention", 6, False), None) is features
+    assert pool_first(features, Pooling("mean", 6, False), None).tokens is None
+
+
 def test_the_mix_learns_which_layer_says_it():
     """Labels stand in layer 2 alone: its weight becomes the largest by far."""
     torch.manual_seed(0)

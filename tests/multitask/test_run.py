@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -20,10 +21,14 @@ from hf_transfer import (
     NativeHead,
     Stage,
     Supervised,
+    UserError,
     load,
     run,
 )
+from hf_transfer.ensemble import soup, wise_ft
+from hf_transfer.multitask.exporting import export_task
 from hf_transfer.multitask.tasks import task_recipe
+from hf_transfer.seeds import run_seeds
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +106,32 @@ def test_the_card_has_a_section_and_metadata_for_each_task(result):
     measured = yaml.safe_load(card.split("---")[1])["model-index"][0]["results"]
     assert [one["dataset"]["config"] for one in measured] == ["mood", "alike"]
     assert {one["type"] for one in measured[1]["metrics"]} >= {"mse", "pearsonr"}
+
+
+def test_an_average_is_of_one_task_at_a_time(result, tmp_path):
+    """What the refusal says to do works: the same task of each run, exported."""
+    shutil.copytree(result.output_dir, tmp_path / "again")
+    for average in (soup, wise_ft):
+        with pytest.raises(UserError, match="has several tasks, and averages are of models with one; export the same"):
+            _averaged(average, [result.output_dir, tmp_path / "again"], tmp_path / "mean")
+    folders = [
+        export_task(one, "mood", tmp_path / f"mood-{one.name}").folder
+        for one in (result.output_dir, tmp_path / "again")
+    ]
+    mean = soup(folders, tmp_path / "mean")
+    assert mean.metrics["test"]["accuracy"] == result.data["tasks"]["mood"]["metrics"]["test"]["accuracy"]
+
+
+def _averaged(average, folders, target):
+    return average(folders, target) if average is soup else average(*folders, target)
+
+
+def test_several_seeds_of_a_mixture_are_judged_by_the_mean_of_their_tasks(recipe_of, tmp_path):
+    done = run_seeds(recipe_of(), tmp_path / "out", 2, max_steps=2).data["seeds"]
+    assert set(done["summary"]["test"]["mean_of_tasks"]) == {"mean", "std", "min", "max"}
+    scores = {one["seed"]: one["metrics"]["validation"]["mean_of_tasks"] for one in done["runs"]}
+    assert scores[done["kept"]] == max(scores.values())
+    assert load(tmp_path / "out")["mood"].predict(["a lovely film"])[0].label in ("bad", "good")
 
 
 def test_the_predictors_share_a_backbone_and_ask_for_the_task(result):

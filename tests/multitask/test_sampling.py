@@ -83,6 +83,25 @@ def test_a_mixture_of_one_task_is_that_task():
         assert list(mixed) == list(alone)
 
 
+@pytest.mark.parametrize("order", ["sequential", "group_by_length"])
+def test_the_rows_of_a_task_come_in_the_order_that_was_asked_for(order):
+    lengths = [row % 7 for row in range(101)]
+    alone = GlobalBatches(101, 8, order=order, lengths=lengths)
+    mixed = MixtureBatches({"only": 101}, 8, order=order, lengths={"only": lengths})
+    assert list(mixed) == list(alone) != list(MixtureBatches({"only": 101}, 8))
+
+
+def test_another_seed_draws_the_tasks_in_another_order():
+    assert len({tuple(tasks_of(epochs(1, seed=seed)[0])) for seed in range(4)}) > 1
+
+
+def test_incomplete_batches_are_left_out_when_asked():
+    (batches,) = epochs(1, drop_last=True)
+    assert {len(batch) for batch in batches} == {8} and len(batches) == 12 + 1
+    with pytest.raises(UserError, match="task small has 13 train rows and a step needs 16 .*dataloader_drop_last"):
+        MixtureBatches(ROWS, 8, accumulation=2, drop_last=True)
+
+
 def test_a_task_with_fewer_rows_than_a_step_needs_is_named():
     with pytest.raises(UserError, match="task small has 13 train rows and a step needs 16"):
         MixtureBatches(ROWS, 8, accumulation=8, ranks=2)

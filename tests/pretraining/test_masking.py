@@ -39,12 +39,23 @@ def test_every_token_is_as_likely_as_the_next():
     assert np.allclose(hits[1:-1] / 3000, 3 / 11, atol=0.04)
 
 
+def test_whole_words_are_drawn_from_the_whole_row_and_one_is_always_taken():
+    hits = {
+        word for seed in range(100) for word in WORDS[choose_positions(WORDS, 0.15, True, np.random.default_rng(seed))]
+    }
+    assert hits == set(range(8))
+    long = np.array([NO_WORD, 0, 0, 0, 1, 1, 1, NO_WORD])
+    for seed in range(20):  # a share of one token, and no word is as short as that
+        assert len(choose_positions(long, 0.15, True, np.random.default_rng(seed))) == 3
+
+
 def test_eighty_ten_ten():
     ids, positions = np.full(100_000, 7), np.arange(100_000)
     hidden = mask(ids, positions, mask_id=4, vocabulary=1000, draw=np.random.default_rng(0))
     assert (hidden == 4).mean() == pytest.approx(0.8 + 0.1 / 1000, abs=0.005)
     assert (hidden == 7).mean() == pytest.approx(0.1 + 0.1 / 1000, abs=0.005)
     assert (ids == 7).all()
+    assert len(set(hidden)) > 990  # tokens from the whole vocabulary in the place of a tenth
 
 
 @pytest.fixture
@@ -76,6 +87,35 @@ def test_masks_follow_seed_epoch_and_row_alone(rows):
     assert len(set(map(tuple, others))) > 1
 
 
+def test_rows_of_the_same_text_are_masked_in_other_places(mini_text, tmp_path):
+    tokenizer = TextBackbone(str(mini_text), max_length=32).processor()
+    alike = tokenise(Dataset.from_dict({"text": ["the film was a very great story"] * 8}), tokenizer, 32, tmp_path)
+    found = MaskedRows(alike, MaskedLMHead(probability=0.3), tokenizer, seed=0).__getitems__(list(range(8)))
+    assert len({tuple(row["positions"]) for row in found}) > 1
+
+
+@pytest.mark.parametrize("kind", ["mini", "wordpiece"])
+def test_a_batch_says_what_stood_where_and_what_is_padding(rows, kind, tmp_path):
+    """Of a BERT, whose padding is token 0, and of a tokenizer where it is another."""
+    pieces, tokenizer = rows
+    if kind == "wordpiece":
+        tokenizer = small_tokenizer(kind)
+        texts = Dataset.from_dict({"text": ["wonderful", "wonder and wonderful words"]})
+        pieces = tokenise(texts, tokenizer, 16, tmp_path / "pieces")
+    numbers = list(range(len(pieces)))
+    batch = MaskedCollator(tokenizer)(MaskedRows(pieces, MaskedLMHead(0.3), tokenizer, 0).__getitems__(numbers))
+    lengths, longest = pieces["length"][:], max(pieces["length"])
+    assert min(lengths) < longest and batch["attention_mask"].sum(1).tolist() == list(lengths)
+    whole = torch.full((len(pieces), longest), tokenizer.pad_token_id)
+    for line, ids in zip(whole, pieces["input_ids"], strict=True):
+        line[: len(ids)] = torch.as_tensor(ids)
+    assert batch["labels"].tolist() == whole.flatten()[batch["positions"]].tolist()
+    untouched = torch.ones(whole.numel(), dtype=torch.bool)
+    untouched[batch["positions"]] = False
+    assert torch.equal(batch["input_ids"].flatten()[untouched], whole.flatten()[untouched])
+    assert ("token_type_ids" in batch) == ("token_type_ids" in pieces.column_names)
+
+
 def test_the_head_is_computed_at_the_masked_tokens_and_gives_the_same_logits(rows, tmp_path):
     """Against the stock class on all positions, of three architectures."""
     from transformers import AutoConfig, AutoModelForMaskedLM
@@ -93,6 +133,7 @@ def test_the_head_is_computed_at_the_masked_tokens_and_gives_the_same_logits(row
             picked = model(**inputs, positions=batch["positions"]).logits
             watch.remove()
             assert model(**inputs).logits.ndim == 3
+        assert not model._forward_pre_hooks and not model.base_model._forward_hooks
         assert torch.allclose(picked, whole, atol=1e-6), architecture
 
 

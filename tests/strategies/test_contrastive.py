@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from mini import mini_text_checkpoint
 
 from hf_transfer import (
     L2SP,
@@ -109,6 +110,27 @@ def test_rows_of_one_class_come_together_in_our_pooling(recipe, tmp_path):
         cosines = vectors @ vectors.T
         gaps.append((cosines[same].mean() - cosines[~same].mean()).item())
     assert gaps[1] > gaps[0] + 0.3, gaps
+
+
+def test_accumulated_micro_batches_are_one_large_batch(recipe, tmp_path):
+    """Under plain gradient descent, which does not forgive a loss of another size."""
+    from matrix import train
+
+    still = mini_text_checkpoint(tmp_path / "mini", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    recipe = replace(recipe, backbone=replace(recipe.backbone, checkpoint=str(still)))
+    strategy = (Stage(STAGES[0].strategy, dict(learning_rate=0.1, optim="sgd", max_grad_norm=0)), STAGES[1])
+    states = []
+    for size, accumulation in ((16, 1), (4, 4)):
+        changes = dict(per_device_train_batch_size=size, gradient_accumulation_steps=accumulation)
+        first = replace(strategy[0], training={**strategy[0].training, **changes})
+        model, _ = train(replace(recipe, strategy=(first, strategy[1])), tmp_path / str(size))
+        states.append(torch.cat([tensor.flatten() for tensor in model.backbone.state_dict().values()]))
+    torch.testing.assert_close(states[0], states[1], atol=1e-4, rtol=0)
+
+
+def test_the_values_that_setfit_has_and_what_moves():
+    assert Contrastive() == Contrastive(pairs_per_row=20, loss="cosine")
+    assert [Contrastive().trains("x", depth, 4) for depth in range(5)] == [True] * 4 + [False]
 
 
 def test_a_whole_run_says_what_it_did(recipe, tmp_path, capsys):

@@ -85,6 +85,28 @@ def test_each_channel_is_normalised_by_one_or_the_other():
     assert not torch.equal(model(x), seen)  # drawn anew
 
 
+def test_every_batch_norm_gets_the_probability_that_was_asked_for():
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Sequential(nn.BatchNorm2d(3)))
+    StochNorm(p=0.25).apply(model, {})
+    assert [module.p for module in batch_norms(model).values()] == [0.25, 0.25]
+
+
+def test_a_running_mean_without_momentum_is_that_of_all_batches():
+    plain = nn.BatchNorm1d(3, momentum=None)
+    model = nn.Sequential(copy.deepcopy(plain))
+    change(model, Stochastic)[0].p = 0.0
+    for _ in range(3):
+        x = torch.randn(8, 3) + 1
+        plain(x), model(x)
+    torch.testing.assert_close(model[0].running_mean, plain.running_mean, atol=0, rtol=0)
+    torch.testing.assert_close(model[0].running_var, plain.running_var, atol=0, rtol=0)
+
+
+def test_a_batch_norm_without_running_statistics_is_left_alone():
+    model = nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False))
+    assert change(model, Stochastic) == [] and type(model[0]) is nn.BatchNorm1d
+
+
 def test_what_timm_hangs_behind_a_batch_norm_acts_as_ever():
     from timm.layers import BatchNormAct2d
 
@@ -128,6 +150,7 @@ def test_frozen_statistics_stand_still_and_training_reads_them(affine, tmp_path)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     strategy = FullFineTune(transforms=(FreezeBatchNorm(affine=affine),))
     model = strategy.prepare(model, depths)
+    assert not any(module.training for module in batch_norms(model).values())
     norms = {f"{name}.{part}" for name, m in batch_norms(model).items() for part, _ in m.named_parameters()}
     still = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     assert norms and still == (norms if affine else set())
@@ -149,16 +172,21 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("distilbert", "r
 def test_the_top_block_is_drawn_anew_and_nothing_else(architecture, tmp_path):
     model, depths, _ = build(tmp_path / "net", architecture)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.5)
+        for tensor in (*model.parameters(), *(one for one in model.buffers() if one.is_floating_point())):
+            tensor.add_(0.5)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     torch.manual_seed(3)
+    drawn_next = torch.random.get_rng_state()
     ReinitTop(k=1).apply(model, depths)
+    assert torch.equal(torch.random.get_rng_state(), drawn_next)  # what follows does not depend on it
     first = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     changed = {name for name in depths if not torch.equal(first[name], before[name])}
     top, sizes = max(depths.values()), {name: p.ndim for name, p in model.named_parameters()}
     assert changed == {name for name in depths if depths[name] == top - 1}
     assert any(sizes[name] > 1 and 0 < first[name].std() < 0.6 for name in changed)
+    statistics = {name for name, _ in model.named_buffers() if name.endswith("running_mean")}
+    renewed = {name for name in statistics if not torch.equal(first[name], before[name])}
+    assert renewed == {name for name in statistics if depths[name.replace("running_mean", "weight")] == top - 1}
     torch.rand(5)
     ReinitTop(k=1).apply(model, depths)  # the seed decides, not what was drawn in between
     assert all(torch.equal(tensor, first[name]) for name, tensor in model.state_dict().items())
