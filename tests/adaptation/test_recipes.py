@@ -11,7 +11,7 @@ from hf_transfer.demo import demo_recipe
 
 TWO_STEPS = dict(max_steps=2, per_device_train_batch_size=4)
 NAMES = [name for name in list_recipes() if name.startswith("adaptation/")]
-IN_SHORT = [name for name in NAMES if name.endswith("_text") or name.endswith("coral_image")]
+IN_SHORT = [f"adaptation/{name}" for name in ("coral_image", "dann_text", "tradaboost_text")]
 
 
 @pytest.fixture(scope="module")
