@@ -37,7 +37,7 @@ scores: $(VENV)/.installed  ## scores of the demos, start-up time and memory, ha
 	$(BIN)/python benchmarks/demo_scores.py
 	$(BIN)/python benchmarks/readme_table.py
 
-strategies: $(VENV)/.installed  ## which strategy wins with how many labels, an hour, into docs/strategies.md
+strategies: $(VENV)/.installed  ## which strategy wins with how many labels, hours, into docs/strategies.md
 	$(BIN)/python benchmarks/strategies.py
 
 tables: $(VENV)/.installed  ## measure precision, batch budgets and workers of this device, which the package holds, and profiles

@@ -1,6 +1,6 @@
 """Which strategy wins with how many labels: the embedded sets, 8, 32, 128 and all labels per class, five seeds.
 
-    python benchmarks/strategies.py              # about an hour on two quiet cores
+    python benchmarks/strategies.py              # some four hours of one core
     python benchmarks/strategies.py --tune       # of this the first part alone: the learning rates
     python benchmarks/strategies.py --report     # docs/strategies.md and its plot again, without training
 
