@@ -32,6 +32,7 @@ def parameter_groups(
             key = (strategy.from_epoch(depth, top), strategy.rate(depth, top), name in decayed)
             members.setdefault(key, []).append((depth, parameter))
     groups = []
+    # The first to move come first, of those the fastest: the head's rate is the one that is logged.
     for (epoch, rate, decays), found in sorted(
         members.items(), key=lambda one: (one[0][0], -one[0][1], not one[0][2])
     ):
@@ -47,11 +48,6 @@ def parameter_groups(
             }
         )
     return groups
-
-
-def _order(epoch: int, rate: float, decays: bool) -> tuple:
-    """The first to move come first, of those the fastest: the head's rate is the one that is logged."""
-    return (epoch, -rate, not decays)
 
 
 def span_of_depths(lowest: int, highest: int, top: int) -> str:

@@ -1,5 +1,7 @@
 """The path of a recipe for one classification or regression task: open, train, save, measure, publish."""
 
+from collections.abc import Callable
+
 from . import account, folders
 from .card import draw, model_card, shared_terms
 from .learned import learned_lines, learned_of
@@ -21,6 +23,14 @@ def carry_out(recipe: Recipe, order: Order) -> RunResult:
     Raises:
         `UserError`, `Interrupted`: see [`run`].
     """
+    opened = begin(recipe, order)
+    ground = Ground(order, opened.processor, opened.splits, opened.head_learnt)
+    model, told = train_stages(opened.plans, opened.model, ground)
+    return finish(opened, model, told, order)
+
+
+def begin(recipe: Recipe, order: Order) -> Opened:
+    """Open a recipe, write down what the run is, and say what is about to be done."""
     state = order.state
     with order.clock("load"):
         opened = open_recipe(recipe, order)
@@ -29,16 +39,24 @@ def carry_out(recipe: Recipe, order: Order) -> RunResult:
         state.wait_for_everyone()
     for line in describe(order.name, opened.recipe, opened.splits, opened.plans):
         order.say(line)
-    ground = Ground(order, opened.processor, opened.splits, opened.head_learnt)
-    model, told = train_stages(opened.plans, opened.model, ground)
-    if state.is_main_process:
-        _finish(opened, model, told, order)
-    state.wait_for_everyone()
+    return opened
+
+
+def finish(opened: Opened, model, told: list[dict], order: Order, measure_more: Callable | None = None) -> RunResult:
+    """Save the trained model, measure what was saved, and publish it.
+
+    Args:
+        told (`list[dict]`): what was told of each stage.
+        measure_more (`Callable[[Predictor, Path], dict]`, *optional*): measures more of the saved model, and may leave
+            files in the folder it is given; what it returns stands in results.json.
+    """
+    if order.state.is_main_process:
+        _publish(opened, model, told, order, measure_more)
+    order.state.wait_for_everyone()
     return RunResult.load(order.folder)
 
 
-def _finish(opened: Opened, model, told: list[dict], order: Order) -> None:
-    """Save the trained model, measure what was saved, and publish it."""
+def _publish(opened: Opened, model, told: list[dict], order: Order, measure_more: Callable | None) -> None:
     clock, say, staging = order.clock, order.say, folders.staging(order.folder)
     with clock("save"):
         save_model(model, opened.processor, opened.resolved, staging)
@@ -46,10 +64,12 @@ def _finish(opened: Opened, model, told: list[dict], order: Order) -> None:
         predictor = load(staging, order.trust_remote_code)
         headline = HEADLINE[opened.splits.labels.problem_type]
         measured = measure(predictor, opened.splits, opened.recipe.metrics, headline)
+        if measure_more is not None:
+            measured |= measure_more(predictor, staging)
     inherited, remarks = shared_terms(opened.origins, *order.terms)
     for line in remarks:
         say(f"note: {line}")
-    data = {**inherited, **measured, "notes": [*opened.splits.notes, *remarks], **told_of_run(opened, told, order)}
+    data = {**inherited, **measured, "notes": [*opened.splits.notes, *remarks], **_told(opened, told, order)}
     learned = learned_of(model)
     if learned:
         data["learned"] = learned
@@ -61,7 +81,7 @@ def _finish(opened: Opened, model, told: list[dict], order: Order) -> None:
     say(f"\n{result.table()}")
 
 
-def told_of_run(opened: Opened, told: list[dict], order: Order) -> dict:
+def _told(opened: Opened, told: list[dict], order: Order) -> dict:
     """Return what results.json holds of the recipe, the rows and the training, apart from the scores."""
     recipe, splits = opened.recipe, opened.splits
     return {

@@ -1,6 +1,7 @@
 """One stage of a training: from a model and rows to a model that has learnt."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from accelerate.state import AcceleratorState
@@ -190,7 +191,7 @@ def _contrast(plan, model, rows, collate, ground: Ground) -> dict:
     ground.order.say(f"  {pairs:,} pairs of {len(rows):,} rows: {each} of its own class and {each} of others for each")
     if pairs > MANY_PAIRS:
         ground.order.say("  note: so many take long; --data.train_per_class 64 takes fewer rows")
-    return {"fit": "contrastive", "pairs": pairs, **_to_the_end(trainer, stop, plan, ground)}
+    return {"fit": "contrastive", "pairs": pairs, **to_the_end(trainer, stop, plan.folder, ground.order)}
 
 
 def _record_parts(plan, model, replay, encoded, ground: Ground):
@@ -258,15 +259,19 @@ def descend(trainer: TransferTrainer, plan, ground: Ground) -> dict:
     if trainer.groups:
         for line in group_lines(trainer.groups):
             ground.order.say(line)
-    told = _to_the_end(trainer, stop, plan, ground)
+    told = to_the_end(trainer, stop, plan.folder, ground.order)
     best = trainer.state.best_global_step if plan.args.load_best_model_at_end else None
     return {"fit": "sgd", **told, "best_step": best}
 
 
-def _to_the_end(trainer, stop: StopOnSignal, plan, ground: Ground) -> dict:
-    """Let a trainer do its work, from its last checkpoint when resumed, and return its figures."""
+def to_the_end(trainer, stop: StopOnSignal, folder: Path, order: Order) -> dict:
+    """Let a trainer do its work, from its last checkpoint in `folder` when resumed, and return its figures.
+
+    Raises:
+        `Interrupted`: by a signal; the checkpoint is whole.
+    """
     trainer.remove_callback(PrinterCallback)
-    last = folders.newest_checkpoint(plan.folder) if ground.order.resume else None
+    last = folders.newest_checkpoint(folder) if order.resume else None
     try:
         outcome = trainer.train(resume_from_checkpoint=None if last is None else str(last))
     finally:
@@ -274,8 +279,8 @@ def _to_the_end(trainer, stop: StopOnSignal, plan, ground: Ground) -> dict:
         trainer.let_go()
     if stop.stopped:
         raise Interrupted(
-            f"stopped; the checkpoint is in {folders.newest_checkpoint(plan.folder)}. To go on, give the same command "
-            f"with --output_dir {ground.order.folder} --resume"
+            f"stopped; the checkpoint is in {folders.newest_checkpoint(folder)}. To go on, give the same command "
+            f"with --output_dir {order.folder} --resume"
         )
     return {
         "samples_per_s": round(outcome.metrics["train_samples_per_second"], 1),

@@ -1,12 +1,8 @@
 """Gradient descent of a pretraining task, from its last checkpoint when resumed."""
 
-from transformers import PrinterCallback
-
-from .. import folders
 from ..callbacks import Progress, StopOnSignal
 from ..groups import group_lines
-from ..history import history_of
-from ..training import Interrupted
+from ..training import to_the_end
 from .trainer import PretrainingTrainer
 
 
@@ -32,23 +28,8 @@ def descend(opened, order) -> dict:
         depths=opened.depths,
         figures=task.figures,
     )
-    trainer.remove_callback(PrinterCallback)
     for line in group_lines(trainer.groups) if trainer.groups else ():
         order.say(line)
-    last = folders.newest_checkpoint(order.checkpoints) if order.resume else None
     with order.clock("train"):
-        try:
-            outcome = trainer.train(resume_from_checkpoint=None if last is None else str(last))
-        finally:
-            stop.restore()
-            trainer.let_go()
-    if stop.stopped:
-        raise Interrupted(
-            f"stopped; the checkpoint is in {folders.newest_checkpoint(order.checkpoints)}. To go on, give the same "
-            f"command with --output_dir {order.folder} --resume"
-        )
-    return {
-        "samples_per_s": round(outcome.metrics["train_samples_per_second"], 1),
-        "best_step": trainer.state.best_global_step if args.load_best_model_at_end else None,
-        "history": history_of(trainer.state.log_history),
-    }
+        told = to_the_end(trainer, stop, order.checkpoints, order)
+    return {**told, "best_step": trainer.state.best_global_step if args.load_best_model_at_end else None}

@@ -206,7 +206,7 @@ def test_the_card_knows_results_alone_and_only_the_run_knows_it():
     users = {module for module, found in OURS.items() if touches(found, f"{PACKAGE}.card")}
     # An average is a result of its own; the others put a table or a paragraph into the text of one.
     makers = ("single_task", "ensemble.publishing", "pretraining.path", "pretraining.card", "pipelines.report")
-    makers += ("multitask.path", "multitask.exporting", "adaptation.path", "adaptation.picture")
+    makers += ("multitask.path", "multitask.exporting", "adaptation.picture")
     adders = ("ensemble.interpolation", "ensemble.soups", "seeds")
     adders += ("adaptation.picture",)  # names classes in the card's fonts
     assert users - set(below("card")) == {f"{PACKAGE}.{name}" for name in (*makers, *adders)}
