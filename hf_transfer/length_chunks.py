@@ -2,8 +2,8 @@
 
 Batches of rows of like length waste nothing, but length says something of the class (long messages are spam), and
 steps on one class at a time learn worse. So rows are drawn at random, and what works token by token runs on the rows
-of a batch in a few groups of like length. The objective sees the batch as it is, and the gradients are those of the
-padded batch.
+of a batch in a few groups of like length: one call for each or, where the architecture allows it, one call for all of
+them (`one_sequence.py`). The objective sees the batch as it is, and the gradients are those of the padded batch.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from .backbones.trust import is_foreign
+from .one_sequence import in_one_call, serves
 
 # What a group costs beyond its tokens: an encoder's calls, and its weights read once more, as many tokens; an LSTM's,
 # at every step, as many rows. For a CPU the best of a few that were tried by hand with MiniLM and the default LSTM
 # head; a GPU wants larger products, and was not measured. Only the time depends on them.
 CALL_TOKENS = {"cpu": 96, "cuda": 2048}
+ATTENTION_TOKENS = 32  # where a group costs no more than its calls of attention
 STEP_ROWS = {"cpu": 8, "cuda": 256}
 BY_TOKEN = ("last_hidden_state", "hidden_states")  # outputs with one state per token
 
@@ -61,9 +63,13 @@ def _encoder_forward(encoder, whole, input_ids=None, attention_mask=None, **kwar
     usual = input_ids is None or attention_mask is None or attention_mask.ndim != 2
     if usual or not encoder.training or kwargs.get("output_attentions") or kwargs.get("return_dict") is False:
         return whole(input_ids, attention_mask=attention_mask, **kwargs)
-    groups = _groups(attention_mask, call=CALL_TOKENS.get(input_ids.device.type, CALL_TOKENS["cuda"]))
+    at_once = serves(encoder)
+    call = ATTENTION_TOKENS if at_once else CALL_TOKENS.get(input_ids.device.type, CALL_TOKENS["cuda"])
+    groups = _groups(attention_mask, call=call)
     if len(groups) == 1:
         return whole(input_ids, attention_mask=attention_mask, **kwargs)
+    if at_once:
+        return in_one_call(encoder, whole, groups, input_ids, attention_mask, **kwargs)
     shape = input_ids.shape
     inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **kwargs}
 

@@ -5,16 +5,12 @@ import random
 
 import pytest
 import torch
-from mini import make_texts, mini_text_checkpoint
-from torch import nn
+from text_step import built, step
 
-from hf_transfer import LinearHead, LSTMHead, NativeHead, TextBackbone, length_chunks
-from hf_transfer.assembly import build_model
-from hf_transfer.data import Labels
+from hf_transfer import LinearHead, LSTMHead, length_chunks
 from hf_transfer.length_chunks import LengthChunks, plan
 from hf_transfer.replay import replay_of
 
-LABELS = Labels("single_label_classification", ("bad", "good"), None)
 ARCHITECTURES = ("bert", "roberta", "distilbert", "deberta-v2", "electra", "modernbert", "mpnet", "albert")
 
 
@@ -23,27 +19,6 @@ def cheap_groups(monkeypatch):
     """The mini texts are so short that in earnest a single group would cost least."""
     monkeypatch.setitem(length_chunks.CALL_TOKENS, "cpu", 2)
     monkeypatch.setitem(length_chunks.STEP_ROWS, "cpu", 0)
-
-
-def built(folder, architecture: str, head=None):
-    folder = mini_text_checkpoint(folder / architecture, architecture)
-    backbone = TextBackbone(str(folder), max_length=32, pooling="auto" if head is None else "mean")
-    tokenizer = backbone.processor()
-    model = build_model(backbone, head or NativeHead(), LABELS, tokenizer).train()
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    inputs = dict(tokenizer([text for text, _ in make_texts(9)], padding=True, return_tensors="pt"))
-    if architecture in ("distilbert", "modernbert"):
-        inputs.pop("token_type_ids", None)  # their own tokenizers make none
-    return model, inputs
-
-
-def step(model, inputs) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    model.zero_grad()
-    logits = model(**inputs).logits
-    nn.functional.cross_entropy(logits, torch.arange(len(logits)) % 2).backward()
-    return logits.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -109,8 +84,8 @@ def test_the_plan_costs_least():
     draw = random.Random(0)
     for _ in range(20):
         lengths = [draw.randint(1, 12) for _ in range(7)]
-        for call, step in ((0, 0), (3, 0), (40, 0), (0, 2), (3, 2)):
-            groups = plan(lengths, call, step)
+        for call, every in ((0, 0), (3, 0), (40, 0), (0, 2), (3, 2)):
+            groups = plan(lengths, call, every)
             assert sorted(row for rows, _ in groups for row in rows) == list(range(7))
             assert all(length == max(lengths[row] for row in rows) for rows, length in groups)
             ordered = sorted(lengths)
@@ -118,6 +93,6 @@ def test_the_plan_costs_least():
                 [0, *cuts, 7] for count in range(7) for cuts in itertools.combinations(range(1, 7), count)
             ]  # every way to cut the sorted rows
             least = min(
-                sum(ordered[b - 1] * (b - a + step) + call for a, b in itertools.pairwise(cuts)) for cuts in ways
+                sum(ordered[b - 1] * (b - a + every) + call for a, b in itertools.pairwise(cuts)) for cuts in ways
             )
-            assert sum(length * (len(rows) + step) + call for rows, length in groups) == least
+            assert sum(length * (len(rows) + every) + call for rows, length in groups) == least

@@ -6,6 +6,8 @@ the backward pass of short texts slowly. Here are the five products of attention
 queries and keys, with softmax and its gradient as PyTorch fuses them.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch.autograd.function import once_differentiable
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -20,7 +22,23 @@ NAME = "sdpa_with_cpu_dropout"
 _added: WeakTensorKeyDictionary = WeakTensorKeyDictionary()  # a mask serves every layer of its model
 
 
-def attention(module, query, key, value, attention_mask, dropout=0.0, scaling=None, is_causal=None, **kwargs):
+class Segment(NamedTuple):
+    """Rows of one length that stand end to end in a sequence.
+
+    Args:
+        rows (`int`), length (`int`): how many, and the tokens of each.
+        mask (`torch.Tensor`, *optional*): true at tokens that are none of padding, of shape `(rows, 1, 1, length)`;
+            none where there is no padding.
+    """
+
+    rows: int
+    length: int
+    mask: torch.Tensor | None
+
+
+def attention(
+    module, query, key, value, attention_mask, dropout=0.0, scaling=None, is_causal=None, segments=None, **kwargs
+):
     """An attention function as transformers calls it; whatever has no dropout on a CPU goes to `sdpa`.
 
     Args:
@@ -29,10 +47,15 @@ def attention(module, query, key, value, attention_mask, dropout=0.0, scaling=No
             broadcast to `(batch, heads, tokens, tokens)`.
         dropout (`float`): of the probabilities.
         scaling (`float`, *optional*): of the scores; by default `width ** -0.5`.
+        segments (`Sequence[Segment]`, *optional*): what a batch of one sequence consists of, in order; tokens attend
+            to those of their own row, and `attention_mask` is not read.
 
     Returns:
         The outputs, of shape `(batch, tokens, heads, width)`, and None in the place of the probabilities.
     """
+    if segments is not None:
+        settings = dict(dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs)
+        return _within_segments(module, (query, key, value), segments, settings), None
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     alike = query.dtype == key.dtype == value.dtype and query.shape[1] == key.shape[1]
     more = any(kwargs.get(name) is not None for name in ("position_bias", "cache", "softcap"))
@@ -45,6 +68,16 @@ def attention(module, query, key, value, attention_mask, dropout=0.0, scaling=No
     with torch.autocast("cpu", enabled=False):
         outputs = DropoutAttention.apply(query, key, value, bias, dropout, scaling)
     return outputs.transpose(1, 2).contiguous(), None
+
+
+def _within_segments(module, tensors, segments, settings: dict) -> torch.Tensor:
+    sizes, outputs = [segment.rows * segment.length for segment in segments], []
+    parts = zip(*(tensor.split(sizes, dim=2) for tensor in tensors), strict=True)
+    for segment, part in zip(segments, parts, strict=True):
+        # From (1, heads, rows * length, width) to (rows, heads, length, width).
+        rows = (tensor[0].unflatten(1, (segment.rows, segment.length)).transpose(0, 1) for tensor in part)
+        outputs.append(attention(module, *rows, segment.mask, **settings)[0].flatten(0, 1))
+    return torch.cat(outputs)[None]
 
 
 class DropoutAttention(torch.autograd.Function):
