@@ -25,7 +25,7 @@ SIDES = {
     "Trainer, bf16": lambda seed: trainer(DEFAULT, seed, "--bf16"),
     "ours, float32": lambda seed: ours(DEFAULT, seed, "--dtype", "float32"),
 }
-KEPT = ("accuracy", "loss", "per_s")
+KEPT = ("accuracy", "loss")
 
 
 def main() -> None:

@@ -57,6 +57,7 @@ def extraction(rows):
     from transformers import AutoModel
 
     from hf_transfer.batching import by_length
+    from hf_transfer.cpu.packed import pack_linear
     from hf_transfer.inputs import collator, encode
     from hf_transfer.precision import choose, kind_of
 
@@ -64,7 +65,8 @@ def extraction(rows):
     encoded, collate = encode(backbone, processor, rows), collator(backbone, processor)
     model = AutoModel.from_pretrained(backbone.checkpoint, add_pooling_layer=False).eval()
     dtype = choose("features", *kind_of(model), torch.device("cpu"), "auto").dtype
-    model = model.to(getattr(torch, dtype))
+    model = model.to(getattr(torch, dtype)).requires_grad_(False)
+    pack_linear(model)
 
     def step(ids):
         with torch.inference_mode():

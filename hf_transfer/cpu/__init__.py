@@ -1,1 +1,1 @@
-"""Gradient descent on a CPU: the same sums as anywhere else, computed sooner."""
+"""Training and extraction on a CPU: the same sums as anywhere else, computed sooner."""

@@ -11,7 +11,7 @@ from hashlib import blake2b
 import numpy as np
 import torch
 
-FORMAT = 1  # of the files; raise it when older recordings can no longer be read
+FORMAT = 2  # raise it when older recordings can no longer be read, or the same identity gives other bytes
 _NOT_OF_THE_BACKBONE = (
     "id2label label2id num_labels problem_type label_names _name_or_path name_or_path transformers_version dtype "
     "torch_dtype architectures auto_map finetuning_task num_classes model_args"
