@@ -15,6 +15,7 @@ from .joint import Joint
 from .length_chunks import LengthChunks
 from .sampling import ORDERS, GlobalBatches
 from .schedules import slanted_triangular
+from .strategies import FrozenFeatures
 from .unfreezing import Unfreezing
 from .workers import start_worker
 
@@ -37,7 +38,7 @@ class TransferTrainer(Trainer):
         model (`nn.Module`): what is trained.
         objective (`StepLoss`): sums over rows.
         strategy (`Strategy`, *optional*), depths (`Mapping[str, int]`, *optional*): how fast each depth learns, and
-            from when; without them everything that requires a gradient learns alike.
+            from when; without them everything is the head, which learns alike.
     """
 
     batches = GlobalBatches  # which rows make up each batch
@@ -98,16 +99,19 @@ class TransferTrainer(Trainer):
 
     @cached_property
     def groups(self) -> list[dict]:
-        """The optimizer's parameter groups; see [`parameter_groups`]. None where everything learns alike."""
-        if self.strategy is None:
-            return []
+        """What learns how fast, and from when; see [`parameter_groups`]."""
+        names = [name for name, _ in self.model.named_parameters()]
+        strategy, depths = self.strategy or FrozenFeatures(), self.depths or dict.fromkeys(names, 0)
         decayed = set(self.get_decay_parameter_names(self.model))
-        rate, decay = self.args.learning_rate, self.args.weight_decay
-        found = parameter_groups(self.model, self.depths, self.strategy, rate, decay, decayed)
-        return found if len({(group["lr"], group["from_epoch"]) for group in found}) > 1 else []
+        return parameter_groups(self.model, depths, strategy, self.args.learning_rate, self.args.weight_decay, decayed)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.get_train_dataloader()) // self.args.gradient_accumulation_steps)
 
     def create_optimizer(self, model=None):
-        if self.groups and self.optimizer is None:
+        alike = len({(group["lr"], group["from_epoch"]) for group in self.groups}) <= 1
+        if not alike and self.optimizer is None:
             cls, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             if not isinstance(cls, type) or {"params", "model", "optimizer_dict"} & set(settings):
                 raise UserError(

@@ -256,9 +256,8 @@ def descend(trainer: TransferTrainer, plan, ground: Ground) -> dict:
     """
     stop = StopOnSignal()
     trainer.add_callback(stop)
-    if trainer.groups:
-        for line in group_lines(trainer.groups):
-            ground.order.say(line)
+    for line in group_lines(trainer.groups, trainer.steps_per_epoch):
+        ground.order.say(line)
     told = to_the_end(trainer, stop, plan.folder, ground.order)
     best = trainer.state.best_global_step if plan.args.load_best_model_at_end else None
     return {"fit": "sgd", **told, "best_step": best}

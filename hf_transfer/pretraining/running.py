@@ -28,7 +28,7 @@ def descend(opened, order) -> dict:
         depths=opened.depths,
         figures=task.figures,
     )
-    for line in group_lines(trainer.groups) if trainer.groups else ():
+    for line in group_lines(trainer.groups, trainer.steps_per_epoch):
         order.say(line)
     with order.clock("train"):
         told = to_the_end(trainer, stop, order.checkpoints, order)
