@@ -143,7 +143,8 @@ def _how(content: Mapping, kinds: list[str]) -> str:
         for size in sizes:
             found = [cells_of(content, kind, name, size) for name in methods]
             rows, draws = next(one["rows"] for by in found for one in by.values()), max(map(len, found))
-            told.append(f"{_labels(size)} {rows['train']:,} and {rows['validation']:,} ({draws} draws)")
+            drawn = f"{draws} draw{'' if draws == 1 else 's'}"
+            told.append(f"{_labels(size)} {rows['train']:,} and {rows['validation']:,} ({drawn})")
         lines.append(
             f"- {NAMES[kind]}: train and validation rows: {', '.join(told)}; the same {rows['test']:,} test rows."
         )

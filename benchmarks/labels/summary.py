@@ -47,12 +47,13 @@ def paired(ours: Mapping[int, float], others: Mapping[int, float]) -> Difference
 
 
 def cells_of(content: Mapping, kind: str, method: str, size) -> dict[int, dict]:
-    """Return a method's cells on a set and size, by seed; of a draw that some method there still lacks, none."""
+    """Return a method's cells on a set and size, by seed; none of a draw that lacks some method of the set."""
     by_method: dict[str, dict[int, dict]] = {}
     for place, cell in content["cells"].items():
-        *where, of_method, of_size, seed = place.split("/")
-        if (where, of_size) == ([kind], str(size)):
-            by_method.setdefault(of_method, {})[int(seed)] = cell
+        of_kind, of_method, of_size, seed = place.split("/")
+        if of_kind == kind:
+            there = by_method.setdefault(of_method, {})
+            there |= {int(seed): cell} if of_size == str(size) else {}
     complete = set.intersection(*map(set, by_method.values())) if by_method else set()
     return {seed: by_method[method][seed] for seed in sorted(complete)} if method in by_method else {}
 

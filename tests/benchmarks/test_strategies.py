@@ -143,6 +143,8 @@ def test_a_draw_that_a_method_lacks_is_left_out():
         "lora": [0, 1],
     }
     assert summary.column(some, "text", 8).mean == pytest.approx(0.91)
+    some["cells"]["text/full/32/0"] = cell(0.9)  # the others have no cell there yet
+    assert summary.measured(some, "text")[1] == [8]
     apart = content(linear_probe={0: 0.8}, full={1: 0.9})
     assert summary.measured(apart, "text") == ([], []) and summary.column(apart, "text", 8) is None
 
