@@ -10,7 +10,7 @@ from transformers import Trainer
 from .backbones.checkpoint import quiet
 from .cpu.swap import FastRandomness
 from .errors import UserError
-from .groups import parameter_groups
+from .groups import group_lines, parameter_groups
 from .joint import Joint
 from .length_chunks import LengthChunks
 from .sampling import ORDERS, GlobalBatches
@@ -105,9 +105,11 @@ class TransferTrainer(Trainer):
         decayed = set(self.get_decay_parameter_names(self.model))
         return parameter_groups(self.model, depths, strategy, self.args.learning_rate, self.args.weight_decay, decayed)
 
-    @property
-    def steps_per_epoch(self) -> int:
-        return -(-len(self.get_train_dataloader()) // self.args.gradient_accumulation_steps)
+    def group_lines(self) -> list[str]:
+        """Return the table of [`groups`] as lines of text, and how many of their parameters are the objective's."""
+        lines = group_lines(self.groups, -(-len(self.get_train_dataloader()) // self.args.gradient_accumulation_steps))
+        own = sum(parameter.numel() for parameter in self.objective.parameters())
+        return [*lines, f"  of these {own:,} are the objective's, which trains beside the model"] if own else lines
 
     def create_optimizer(self, model=None):
         alike = len({(group["lr"], group["from_epoch"]) for group in self.groups}) <= 1
