@@ -54,7 +54,7 @@ def _verdicts(content: Mapping, kind: str) -> str:
         for verdict, told in AGAINST.items():
             found = [name for name, one in judged.against.items() if one.verdict == verdict]
             words += [f"{told} the linear probe: {titles(found)}"] if found else []
-        lines.append(f"- {_labels(size)}: {'; '.join(words)}.")
+        lines.append(f"- {_labels(size)}, {_draws(content, kind, size)}: {'; '.join(words)}.")
     return "\n".join(lines)
 
 
@@ -142,9 +142,10 @@ def _how(content: Mapping, kinds: list[str]) -> str:
         told = []
         for size in sizes:
             found = [cells_of(content, kind, name, size) for name in methods]
-            rows, draws = next(one["rows"] for by in found for one in by.values()), max(map(len, found))
-            drawn = f"{draws} draw{'' if draws == 1 else 's'}"
-            told.append(f"{_labels(size)} {rows['train']:,} and {rows['validation']:,} ({drawn})")
+            rows = next(one["rows"] for by in found for one in by.values())
+            told.append(
+                f"{_labels(size)} {rows['train']:,} and {rows['validation']:,} ({_draws(content, kind, size)})"
+            )
         lines.append(
             f"- {NAMES[kind]}: train and validation rows: {', '.join(told)}; the same {rows['test']:,} test rows."
         )
@@ -193,7 +194,12 @@ def _machines(content: Mapping, kinds: list[str]) -> list[str]:
         by_kind = {kind: [_labels(size) for one, size in places if one == kind] for kind in kinds}
         parts = [f"{kind}s with {', '.join(sizes)}" for kind, sizes in by_kind.items() if sizes]
         lines.append(f"- Machine {letter}: {told}. From it: {'; '.join(parts)}.")
-    return [*lines, "- Scores of all columns compare; seconds do so only on one machine."]
+    return [*lines, "- Seconds compare on one machine only; its precision and versions move scores a little too."]
+
+
+def _draws(content: Mapping, kind: str, size) -> str:
+    count = max(len(cells_of(content, kind, name, size)) for name in METHODS)
+    return f"{count} draw{'' if count == 1 else 's'}"
 
 
 def _rate(cell: Mapping) -> str | None:

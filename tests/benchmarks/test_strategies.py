@@ -109,7 +109,7 @@ def test_the_page_says_what_the_cells_say(tmp_path):
     some = content(linear_probe={0: 0.80, 1: 0.82}, full={0: 0.90, 1: 0.92}, lora={0: 0.7, 1: 0.72})
     page.write_page(some, tmp_path)
     text = (tmp_path / "strategies.md").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("- 8 labels"))
+    line = next(line for line in text.splitlines() if line.startswith("- 8 labels, 2 draws: "))
     assert "best on average is full fine-tuning, 0.9100" in line and "clearly above all others" in line
     assert "clearly better than the linear probe: full fine-tuning" in line
     assert "clearly worse than the linear probe: LoRA" in line
@@ -157,7 +157,7 @@ def test_times_of_two_machines_are_told_apart():
     assert "| 8 labels, s on A |" in text and "| all labels, s on B |" in text
     assert "- Machine A: A CPU (cpu), 2 cores, 1 thread; torch 2, transformers 5, timm 1. From it: texts" in text
     assert "- Machine B: Another CPU (cpu)" in text and "From it: images with all labels." in text
-    assert "seconds do so only on one machine" in text
+    assert "Seconds compare on one machine only" in text
 
 
 # ---------------------------------------------------------------------------------------------------------------------
