@@ -1,14 +1,16 @@
-"""What else is said to speed an encoder up, at MiniLM's shape in bfloat16: attention kernels, masks, torch.compile.
+"""What else is said to speed an encoder up, at MiniLM's shape in bfloat16: attention, packed weights, torch.compile.
 
     python benchmarks/precision_extras.py            # two to three minutes on two idle cores
     python benchmarks/precision_extras.py --quick    # one length, within a minute
 
 Texts per second of extraction for batches of exactly one length: PyTorch's fused attention (SDPA) and transformers'
-eager one, each without a mask and with the mask that one padded text brings; then the faster of the two kernels
-compiled by inductor for any length, with the seconds that costs and the texts it takes to win them back. Writes
+eager one, each without a mask and with the mask that one padded text brings; on a CPU the weights of linear layers
+packed beforehand (`hf_transfer/cpu/packed.py`) or not; then the faster of the two kernels compiled by inductor for any
+length, with the seconds that costs and the texts it takes to win them back. Writes
 benchmarks/results/precision_extras.json: this kind of device's entry is replaced.
 """
 
+import copy
 import json
 import os
 import time
@@ -58,6 +60,23 @@ def attention(models: dict, length: int, rows: int, repeats: int, seconds: float
         for masked in (False, True)
     }
     return {name: rate * rows for name, rate in alternate(steps, repeats, seconds, device).items()}
+
+
+def packing(model, length: int, rows: int, repeats: int, seconds: float, device) -> dict[str, float]:
+    """Texts per second with the weights of linear layers as they are, and packed."""
+    from hf_transfer.cpu.packed import pack_linear
+
+    packed = copy.deepcopy(model).requires_grad_(False)
+    if not pack_linear(packed):
+        return {}
+    batch = batch_of(rows, length, False, device)
+    steps = {"as_it_is": forward(model, batch), "packed": forward(packed, batch)}
+    rates = {name: rate * rows for name, rate in alternate(steps, repeats, seconds, device).items()}
+    print(f"packing   length {length:4} " + ", ".join(f"{n} {r:,.0f}/s" for n, r in rates.items()), flush=True)
+    return {
+        **{f"{name}_per_s": shorten(rate) for name, rate in rates.items()},
+        "speedup": round(rates["packed"] / rates["as_it_is"], 3),
+    }
 
 
 def compiled(model, lengths, tokens: int, repeats: int, seconds: float, device) -> dict:
@@ -113,6 +132,7 @@ def main() -> None:
         "width": WIDTH,
         "tokens_per_batch": tokens,
         "attention": kernels,
+        "packing": {n: packing(models["sdpa"], n, tokens // n, repeats, seconds, device) for n in lengths},
         "compile": {"attention": best, **compiled(models[best], lengths, tokens, repeats, seconds, device)},
         **describe(device),
     }

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 MARKS = {
     "scores": "written by benchmarks/readme_table.py from benchmarks/results/demo_scores.json",
-    "speed": "written by benchmarks/readme_table.py from benchmarks/results/speed.md",
+    "speed": "written by benchmarks/readme_table.py from benchmarks/results/speed-cpu-amx.md",
 }
 
 
@@ -35,7 +35,7 @@ def scores() -> str:
 
 
 def speed() -> str:
-    return (RESULTS / "speed.md").read_text(encoding="utf-8").strip()
+    return (RESULTS / "speed-cpu-amx.md").read_text(encoding="utf-8").strip()
 
 
 def written(text: str) -> str:

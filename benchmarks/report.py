@@ -1,6 +1,6 @@
 """The Markdown table and the plot of a results file.
 
-python benchmarks/report.py                 # again from benchmarks/results/speed.json
+python benchmarks/report.py benchmarks/results/speed-cpu-amx.json          # again, without measuring
 """
 
 import sys
@@ -9,7 +9,6 @@ from pathlib import Path
 
 from harness import met, read_results
 
-RESULTS = Path(__file__).parent / "results" / "speed.json"
 HEADER = ("what", "ours", "rival", "ratio", "target", "")
 
 
@@ -160,4 +159,4 @@ def write(results: Path, order: list[str] | None = None, with_plot: bool = True)
 if __name__ == "__main__":
     from run import BENCHMARKS
 
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS, list(BENCHMARKS))
+    write(Path(sys.argv[1]), list(BENCHMARKS))

@@ -5,7 +5,7 @@
     python benchmarks/run.py --full                       # nothing cut short: hours
     python benchmarks/run.py --smoke                      # tiny sizes, to see that it works; results go elsewhere
 
-Needs the extras `demo` and `bench`. Writes benchmarks/results/speed.json (speed-cuda.json with a GPU) with a table
+Needs the extras `demo` and `bench`. Writes benchmarks/results/speed-KIND.json, by kind of device, with a table
 (.md) and a plot (.svg) after every benchmark, so that what is done is kept when a later one fails or is stopped.
 """
 
@@ -20,6 +20,8 @@ import report
 from cases import features, finetune, growth, heads
 from harness import BenchmarkFailed, environment, merge
 from sizes import DEFAULT, FULL, SMOKE
+
+from hf_transfer.precision import device_kind
 
 RESULTS = Path(__file__).parent / "results"
 # Name to its function and the minutes it takes on two cores: by default, and in full.
@@ -58,7 +60,7 @@ def run(chosen: list[str], full: bool, smoke: bool) -> int:
     """Measure what is chosen; returns the exit status: 1 when a benchmark failed, 130 after Ctrl-C."""
     machine = environment()
     folder = Path(tempfile.mkdtemp(prefix="speed-smoke-")) if smoke else RESULTS
-    results = folder / ("speed.json" if machine["device"] == "cpu" else f"speed-{machine['device']}.json")
+    results = folder / f"speed-{device_kind(machine['device'])}.json"
     sizes = SMOKE if smoke else FULL if full else DEFAULT
     if not smoke:
         print_plan(chosen, full)
