@@ -69,6 +69,7 @@ def main(words: list[str]) -> None:
         print(line)
 
 
+_WHEN = {"before": "as recorded", "scale": "after scale", "coral": "after coral"}
 _TAKEN = ("data.source.", "data.target.", "backbone.")
 
 
@@ -128,6 +129,10 @@ def _lines(trial, recipe, own: dict) -> list[str]:
         lines.append(
             "             (target accuracy was measured afterwards: to choose by it is to choose by the test)"
         )
+        lines.append(f"             {trial.verdict}")
+    if trial.a_distance:
+        told = ", ".join(f"{value:.2f} {_WHEN[name]}" for name, value in trial.a_distance.items())
+        lines.append(f"A-distance   {told} (0: a classifier cannot tell the domains apart; 2: it always can)")
     if best in RECIPES:
         kind = recipe.backbone.modality
         named = f"--data.source {own['source']} --data.target {own['target']}"
