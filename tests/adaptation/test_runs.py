@@ -65,6 +65,7 @@ def test_a_method_runs_and_is_measured_on_both_domains(method, recipe_of, places
         assert set(domains["a_distance"]) == {"before", "after"}
     assert ("weighting" in domains) == (recipe.data.weights is not None)
     assert (tmp_path / "out" / domains["picture"]).read_bytes().startswith(b"\x89PNG")
+    assert f"picture      {domains['picture']}, both domains" in said
     card = (tmp_path / "out/README.md").read_text()
     assert "## Source and target" in card and f"({domains['picture']})" in card
     # A stranger to the two domains reads it like any other model, and new rows are the target's.
