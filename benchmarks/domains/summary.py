@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping
 
 from .pairs import NETS, PAIRS
+from .trained import METHODS
 
 REFERENCE = "target_only"
 READS_LABELS = ("target_only", "tradaboost")
@@ -59,13 +60,45 @@ def choice(content: Mapping, pair: str, net: str, pick) -> dict:
     names = {seed: pick(cell) for seed, cell in cells.items()}
     values = [cell["test"][names[seed]] for seed, cell in cells.items()]
     mean = statistics.fmean(one["value"] for one in values)
-    base = source_only(content, pair, net)
-    best = accuracies(content, pair, net, REFERENCE)
-    gap = statistics.fmean(best) - base if best else 0.0
     verdicts = [one["verdict"] for one in values]
     return {
         "names": names,
         "accuracy": mean,
-        "closed": (mean - base) / gap if gap > 0 else None,
+        "closed": share_closed(content, pair, net, mean),
         "verdicts": {verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts))},
     }
+
+
+def share_closed(content: Mapping, pair: str, net: str, accuracy: float) -> float | None:
+    """Return what share of the gap between source-only and target-only an accuracy closes; `None` without a gap."""
+    best = accuracies(content, pair, net, REFERENCE)
+    if not best:
+        return None
+    base = source_only(content, pair, net)
+    gap = statistics.fmean(best) - base
+    return (accuracy - base) / gap if gap > 0 else None
+
+
+def trained_cells(content: Mapping, pair: str, reach: str) -> dict[str, dict[int, dict]]:
+    """Return the cells of what was trained with a term, by method and seed."""
+    found = {}
+    for name, cell in content.get("trained", {}).items():
+        of_pair, of_reach, seed, method = name.split("/")
+        if (of_pair, of_reach) == (pair, reach):
+            found.setdefault(method, {})[int(seed)] = cell
+    order = [method for method in METHODS[reach] if method in found]
+    return {method: dict(sorted(found[method].items())) for method in order}
+
+
+def trained_choice(cells: Mapping[str, Mapping[int, dict]], criterion: str = "mutual_information") -> dict | None:
+    """Say what choosing by a criterion comes to, over the seeds that every method was trained with.
+
+    Returns:
+        `dict`: `names` by seed and the mean `accuracy`; `None` where no seed is whole.
+    """
+    seeds = sorted(set.intersection(*(set(one) for one in cells.values())))
+    if not seeds:
+        return None
+    names = {seed: max(cells, key=lambda name: cells[name][seed]["criteria"][criterion]) for seed in seeds}
+    values = [cells[name][seed]["test"]["value"] for seed, name in names.items()]
+    return {"names": names, "accuracy": statistics.fmean(values)}
