@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .cells import LABELLED, SPACES
-from .pairs import IMAGE_SIZE, PAIRS
+from .pairs import IMAGE_SIZE, PAIRS, RATES
 from .summary import (
     READS_LABELS,
     accuracies,
@@ -71,7 +71,11 @@ def _verdict(content, pair: str, criterion: str) -> str:
     lines = [f"**{PAIRS[pair].title}.**", ""]
     for net in base:
         made = choice(content, pair, net, lambda cell: chosen(cell, criterion))
-        closed = "no gap to close" if made["closed"] is None else f"{made['closed']:.0%} of the gap to target-only"
+        closed = (
+            "the gap to target-only is too small for a share"
+            if made["closed"] is None
+            else f"{made['closed']:.0%} of the gap to target-only"
+        )
         verdicts = ", ".join(f"{verdict} in {count}" for verdict, count in made["verdicts"].items())
         names = ", ".join(dict.fromkeys(map(_words, made["names"].values())))
         lines.append(
@@ -144,7 +148,7 @@ def _trained_choice(content, pair: str, cells: Mapping) -> str:
     made = trained_choice(cells)
     if made is None:
         return ""
-    closed = share_closed(content, pair, "tuned", made["accuracy"])
+    closed = share_closed(content, pair, "tuned", made["accuracy"], made["base"])
     told = "" if closed is None else f", {closed:+.0%}"
     names = ", ".join(dict.fromkeys(TERMS.get(name, _words(name)) for name in made["names"].values()))
     return f"{made['accuracy']:.4f}{told} ({names})"
@@ -186,9 +190,7 @@ def _how(content, pairs) -> str:
         f"- Target-only learns from the labels of all target rows, TrAdaBoost from {LABELLED} of each class.",
         f"- Images at {IMAGE_SIZE} pixels, EfficientNet-Lite0; texts MiniLM-L6. Fine-tuning on the source as the "
         "demo does it, pictures cropped at random.",
-        "- Trained with a term: from the net that learnt from the source, with the last weights, no epoch chosen. A "
-        f"layer more: 256 units on its recorded features, {PROJECTION['max_steps']} steps at "
-        f"{PROJECTION['learning_rate']:g}. The whole net: {_further(pairs)}. Weights of the terms as in the recipes.",
+        *_how_trained(content, pairs),
         "- Mean ± standard deviation over the seeds. A verdict is of one seed, against the model as it was trained on "
         "the source, by the paired bootstrap over test rows. Source-only is the better of that model and of a layer "
         "fitted to its features. A percentage is the share of the gap between source-only and target-only that is "
@@ -200,11 +202,22 @@ def _how(content, pairs) -> str:
     return "\n".join(lines)
 
 
-def _further(pairs) -> str:
-    found = [(PAIRS[pair].title, PAIRS[pair].further) for pair in pairs]
-    return "; ".join(
-        f"{title}, {one['num_train_epochs']} epochs more at {one['learning_rate']:g}" for title, one in found
-    )
+def _how_trained(content, pairs) -> list[str]:
+    reaches = [reach for reach in REACHES if any(trained_cells(content, pair, reach) for pair in pairs)]
+    if not reaches:
+        return []
+    further = [f"{PAIRS[pair].title} {PAIRS[pair].further['num_train_epochs']}" for pair in pairs]
+    rates = ", ".join(f"{kind}s {rate:g}" for kind, rate in RATES.items())
+    told = {
+        "projection": f"A layer more: 256 units on recorded features, {PROJECTION['max_steps']} steps at "
+        f"{PROJECTION['learning_rate']:g}. ",
+        "whole": f"The whole net: epochs more {', '.join(further)}; rate of {rates}. ",
+    }
+    return [
+        "- Trained with a term: from the net that learnt from the source, with the last weights, no epoch chosen; "
+        f"weights of the terms as in the recipes. {''.join(told[reach] for reach in reaches)}Verdicts count seeds. A "
+        "percentage is of the gap between the nets as they were trained and target-only."
+    ]
 
 
 def _spread(values: list[float]) -> str:

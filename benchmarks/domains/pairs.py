@@ -128,28 +128,28 @@ def cache() -> Path:
 
 # Fixed beforehand: the same rate and batch for both directions, epochs so that steps are about as many.
 _IMAGES = dict(learning_rate=1e-3, per_device_train_batch_size=32)
-_RATES = {"image": 5e-4, "text": 3e-5}  # of the recipes adaptation/dann_image and dann_text
+RATES = {"image": 5e-4, "text": 3e-5}  # of the recipes adaptation/dann_image and dann_text
 
 PAIRS = {
     pair.name: pair
     for pair in (
         Pair(
             "mnist-scikit", "MNIST to scikit-learn's digits", "image", _digits("mnist", "scikit"),
-            {**_IMAGES, "num_train_epochs": 3}, dict(learning_rate=_RATES["image"], num_train_epochs=1),
+            {**_IMAGES, "num_train_epochs": 3}, dict(learning_rate=RATES["image"], num_train_epochs=1),
         ),
         Pair(
             "scikit-mnist", "scikit-learn's digits to MNIST", "image", _digits("scikit", "mnist"),
-            {**_IMAGES, "num_train_epochs": 8}, dict(learning_rate=_RATES["image"], num_train_epochs=3),
+            {**_IMAGES, "num_train_epochs": 8}, dict(learning_rate=RATES["image"], num_train_epochs=3),
         ),
         Pair(
             "short-long", "SMS, short to long", "text", _lengths,
             dict(learning_rate=1e-4, per_device_train_batch_size=16, num_train_epochs=2),
-            dict(learning_rate=_RATES["text"], num_train_epochs=1),
+            dict(learning_rate=RATES["text"], num_train_epochs=1),
         ),
         Pair(
             "sms-mail", "SMS to e-mails", "text", _mails,
             dict(learning_rate=1e-4, per_device_train_batch_size=16, num_train_epochs=1),
-            dict(learning_rate=_RATES["text"], num_train_epochs=1),
+            dict(learning_rate=RATES["text"], num_train_epochs=1),
         ),
     )
 }  # fmt: skip
