@@ -5,15 +5,15 @@
     python benchmarks/strategies.py --report     # docs/strategies.md and its plot again, without training
 
 A stopped benchmark goes on where it was: cells that are done, with the settings they would have now, are kept.
-`--only text`, `--methods full lora`, `--labels 8 32` and `--seeds 0 1` measure a part.
+`--only text`, `--methods full lora`, `--labels 8 32` and `--seeds 0 1` measure a part; two processes may measure two
+parts side by side, such as `--only text` and `--only image`.
 """
 
 import argparse
 import os
 import time
 
-from harness import environment
-from labels.cells import key, measure, read, settings, write
+from labels.cells import keep, key, measure, read, settings
 from labels.draws import data_of
 from labels.methods import METHODS, SETS, SIZES
 
@@ -83,7 +83,6 @@ def chosen_rate(content, kind: str, name: str) -> float | None:
 
 def carry_out(content, part: str, cells: list[tuple]) -> None:
     """Measure the cells that are missing or were measured otherwise, and keep each as soon as it is there."""
-    content |= {"environment": environment(), "rule": RULE}
     start, done = time.perf_counter(), 0
     for number, (kind, name, size, seed, rate) in enumerate(cells, 1):
         place = key(kind, name, size, seed, rate if part == "grid" else None)
@@ -93,8 +92,7 @@ def carry_out(content, part: str, cells: list[tuple]) -> None:
         found = measure(kind, name, size, seed, rate, tuning=part == "grid")
         if part == "grid":
             del found["test"], found["majority_class"]  # of a handful of rows
-        content[part][place] = found
-        write(content)
+        content |= keep(part, place, found, rule=RULE)
         done += 1
         scores = found["validation" if part == "grid" else "test"]
         left = (time.perf_counter() - start) / done * (len(cells) - number)

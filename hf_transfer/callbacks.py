@@ -8,15 +8,18 @@ import torch
 from transformers import TrainerCallback
 
 from .bars import bar
+from .history import loss_parts
 
 
 class Progress(TrainerCallback):
-    """A bar with rate and time left, and one line per epoch with the validation metrics."""
+    """A bar with rate and time left, and one line per epoch with the training loss, the parts of a sum, and the
+    validation metrics."""
 
     def __init__(self, shown: tuple[str, ...]):
         self.shown = shown
         self.bar = None
         self.loss = None
+        self.parts = {}
 
     def on_train_begin(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
@@ -28,13 +31,15 @@ class Progress(TrainerCallback):
             self.bar.update(state.global_step - self.bar.n)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        self.loss = (logs or {}).get("loss", self.loss)
+        if "loss" in (logs or {}):
+            self.loss, self.parts = logs["loss"], loss_parts(logs)
 
     def on_evaluate(self, args, state, control, metrics=None, **kwargs):
         if self.bar is None:
             return
         values = [f"{name} {metrics['eval_' + name]:.4f}" for name in self.shown if "eval_" + name in metrics]
-        loss = "" if self.loss is None else f"  train loss {float(self.loss):.4f}"
+        parts = ", ".join(f"{name} {value:.4g}" for name, value in self.parts.items())
+        loss = "" if self.loss is None else f"  train loss {float(self.loss):.4f}{f' ({parts})' if parts else ''}"
         epoch = f"epoch {state.epoch:.4g}/{state.num_train_epochs:.4g}"
         self.bar.write(f"{epoch}{loss}  validation: {', '.join(values)}", file=sys.stdout)
         sys.stdout.flush()

@@ -18,7 +18,7 @@ def parameter_groups(
         model (`nn.Module`): as `strategy.prepare` returned it.
         depths (`Mapping[str, int]`): of every parameter name.
         learning_rate (`float`): the head's; `strategy.rate` scales it down the depths.
-        weight_decay (`float`): for the names in `decayed`; all others have none.
+        weight_decay (`float`): for the names in `decayed`; all others have none, and of 0 nobody has any.
 
     Returns:
         `list[dict]`: `params`, `lr` and `weight_decay` for the optimizer, and `name`, `depths` `(lowest, highest)` and
@@ -29,7 +29,8 @@ def parameter_groups(
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             depth = depths[name]
-            key = (strategy.from_epoch(depth, top), strategy.rate(depth, top), name in decayed)
+            decays = name in decayed or not weight_decay
+            key = (strategy.from_epoch(depth, top), strategy.rate(depth, top), decays)
             members.setdefault(key, []).append((depth, parameter))
     groups = []
     # The first to move come first, of those the fastest: the head's rate is the one that is logged.
@@ -67,14 +68,14 @@ def span_of_depths(lowest: int, highest: int, top: int) -> str:
     return " and ".join(parts) if len(parts) < 3 else f"{parts[0]}, {parts[1]} and {parts[2]}"
 
 
-def group_lines(groups: list[dict[str, Any]]) -> list[str]:
-    """Return the table of groups as lines of text: name, parameters, learning rate, first epoch."""
+def group_lines(groups: list[dict[str, Any]], steps_per_epoch: int) -> list[str]:
+    """Return the table of groups as lines of text: name, parameters, learning rate, first step."""
     rows = [
         (
             group["name"],
             f"{sum(parameter.numel() for parameter in group['params']):,}",
             f"{group['lr']:.3g}",
-            f"epoch {group['from_epoch'] + 1}",
+            f"step {group['from_epoch'] * steps_per_epoch + 1:,}",
         )
         for group in groups
     ]

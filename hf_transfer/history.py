@@ -14,8 +14,9 @@ def history_of(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         log (`Sequence[Mapping]`): `trainer.state.log_history`; a resumed run's begins with what came before.
 
     Returns:
-        `list[dict]`: in order of steps `epoch`, `step` and, where logged, `learning_rate`, `train_loss` and
-        `validation`, the metrics on the validation rows by name.
+        `list[dict]`: in order of steps `epoch`, `step` and, where logged, `learning_rate`, `train_loss`, its
+        `train_parts` by name where the objective is a sum, and `validation`, the metrics on the validation rows by
+        name.
     """
     steps: dict[int, dict[str, Any]] = {}
     for line in log:
@@ -26,11 +27,19 @@ def history_of(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             entry["learning_rate"] = line["learning_rate"]
         if "loss" in line:
             entry["train_loss"] = line["loss"]
+        parts = loss_parts(line)
+        if parts:
+            entry["train_parts"] = parts
         measured = {name.removeprefix("eval_"): value for name, value in line.items() if name.startswith("eval_")}
         measured = {name: value for name, value in measured.items() if name not in _TIMES}
         if measured:
             entry["validation"] = {**entry.get("validation", {}), **measured}
     return [steps[step] for step in sorted(steps)]
+
+
+def loss_parts(line: Mapping[str, Any]) -> dict[str, float]:
+    """Return the weighted parts of the training loss in one logged line, by name; none where it has but one."""
+    return {name.removeprefix("loss_"): value for name, value in line.items() if name.startswith("loss_")}
 
 
 def joined(histories: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from .arguments import build_arguments
 from .errors import UserError
+from .feature_blocks import feature_blocks
 from .heads import LinearHead
 from .linear_fit import settle_fit
 from .precision import Choice, choose, kind_of
@@ -108,6 +109,7 @@ def _plan(recipe, alone, named, args, folder, model, depths, dtype) -> Plan:
     recipe.strategy.check(depths)
     recipe.strategy.check_model(model, depths)
     recipe.objective.check(frozen, model.config.problem_type)
+    recipe.objective.check_blocks(feature_blocks(model))
     replay = replay_of(model) if frozen else None
     fit = settle_fit(recipe, frozen, named, replay is not None and replay.linear is not None)
     recipe = replace(recipe, backbone=_settle_augmentation(recipe.backbone, frozen, alone))

@@ -3,7 +3,9 @@
 import numpy as np
 
 from .adapter import holds_updates, snippet
+from .objectives import WeightedSum
 from .scoring import bootstrap_ci, compute_metrics, confusion, majority_baseline, per_class
+from .strategies import Contrastive
 
 FEW_ROWS = 1000  # below, what a seed decides is often more than what a method decides
 
@@ -57,9 +59,16 @@ def stage_lines(plan, number: int, count: int) -> list[str]:
     title = "strategy" if count == 1 else f"stage {number}"
     return [
         f"  {title:<9}  {type(plan.recipe.strategy).__name__}; {plan.trainable:,} of {plan.total:,} parameters train",
+        *_objective_line(plan.recipe),
         *(["  fit        L-BFGS on all rows at once"] if plan.fit == "lbfgs" else []),
         *(f"  dtype      {phase}: {one.dtype} ({one.reason})" for phase, one in plan.dtypes.items()),
     ]
+
+
+def _objective_line(recipe) -> list[str]:
+    """What is minimised where that is a sum; pairs are learnt by a loss of their own."""
+    summed = isinstance(recipe.objective, WeightedSum) and not isinstance(recipe.strategy, Contrastive)
+    return [f"  objective  {recipe.objective}"] if summed else []
 
 
 def measure(predictor, splits, metrics, headline: tuple[str, bool]) -> dict:

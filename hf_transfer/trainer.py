@@ -10,11 +10,12 @@ from transformers import Trainer
 from .backbones.checkpoint import quiet
 from .cpu.swap import FastRandomness
 from .errors import UserError
-from .groups import parameter_groups
+from .groups import group_lines, parameter_groups
 from .joint import Joint
 from .length_chunks import LengthChunks
 from .sampling import ORDERS, GlobalBatches
 from .schedules import slanted_triangular
+from .strategies import FrozenFeatures
 from .unfreezing import Unfreezing
 from .workers import start_worker
 
@@ -37,7 +38,7 @@ class TransferTrainer(Trainer):
         model (`nn.Module`): what is trained.
         objective (`StepLoss`): sums over rows.
         strategy (`Strategy`, *optional*), depths (`Mapping[str, int]`, *optional*): how fast each depth learns, and
-            from when; without them everything that requires a gradient learns alike.
+            from when; without them everything is the head, which learns alike.
     """
 
     batches = GlobalBatches  # which rows make up each batch
@@ -98,16 +99,21 @@ class TransferTrainer(Trainer):
 
     @cached_property
     def groups(self) -> list[dict]:
-        """The optimizer's parameter groups; see [`parameter_groups`]. None where everything learns alike."""
-        if self.strategy is None:
-            return []
+        """What learns how fast, and from when; see [`parameter_groups`]."""
+        names = [name for name, _ in self.model.named_parameters()]
+        strategy, depths = self.strategy or FrozenFeatures(), self.depths or dict.fromkeys(names, 0)
         decayed = set(self.get_decay_parameter_names(self.model))
-        rate, decay = self.args.learning_rate, self.args.weight_decay
-        found = parameter_groups(self.model, self.depths, self.strategy, rate, decay, decayed)
-        return found if len({(group["lr"], group["from_epoch"]) for group in found}) > 1 else []
+        return parameter_groups(self.model, depths, strategy, self.args.learning_rate, self.args.weight_decay, decayed)
+
+    def group_lines(self) -> list[str]:
+        """Return the table of [`groups`] as lines of text, and how many of their parameters are the objective's."""
+        lines = group_lines(self.groups, -(-len(self.get_train_dataloader()) // self.args.gradient_accumulation_steps))
+        own = sum(parameter.numel() for parameter in self.objective.parameters())
+        return [*lines, f"  of these {own:,} are the objective's, which trains beside the model"] if own else lines
 
     def create_optimizer(self, model=None):
-        if self.groups and self.optimizer is None:
+        alike = len({(group["lr"], group["from_epoch"]) for group in self.groups}) <= 1
+        if not alike and self.optimizer is None:
             cls, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             if not isinstance(cls, type) or {"params", "model", "optimizer_dict"} & set(settings):
                 raise UserError(

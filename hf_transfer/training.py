@@ -14,7 +14,6 @@ from .features.budget import Probe
 from .features.dataset import collate_features
 from .features.fused import record_parts
 from .features.splits import record_splits
-from .groups import group_lines
 from .history import history_of
 from .inputs import collator, encode
 from .linear_fit import fit_linear, fit_on_main
@@ -256,9 +255,8 @@ def descend(trainer: TransferTrainer, plan, ground: Ground) -> dict:
     """
     stop = StopOnSignal()
     trainer.add_callback(stop)
-    if trainer.groups:
-        for line in group_lines(trainer.groups):
-            ground.order.say(line)
+    for line in trainer.group_lines():
+        ground.order.say(line)
     told = to_the_end(trainer, stop, plan.folder, ground.order)
     best = trainer.state.best_global_step if plan.args.load_best_model_at_end else None
     return {"fit": "sgd", **told, "best_step": best}

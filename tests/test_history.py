@@ -22,6 +22,13 @@ def test_one_entry_per_step_in_order():
     assert history_of(log[-1:]) == []  # the summary alone is no step
 
 
+def test_the_parts_of_a_sum_stand_beside_it():
+    log = [{"loss": 0.9, "loss_task": 0.7, "loss_l2_sp": 0.2, "epoch": 1.0, "step": 5}]
+    assert history_of(log) == [
+        {"epoch": 1.0, "step": 5, "train_loss": 0.9, "train_parts": {"task": 0.7, "l2_sp": 0.2}}
+    ]
+
+
 def test_an_evaluation_before_the_first_step_is_the_first_entry():
     log = [{"eval_loss": 0.7, "epoch": 0, "step": 0}, {"loss": 0.6, "learning_rate": 1e-3, "epoch": 1.0, "step": 4}]
     assert [entry["step"] for entry in history_of(log)] == [0, 4]

@@ -78,11 +78,14 @@ def test_depths_and_groups_know_the_objective_as_a_part_of_the_head(tmp_path):
     rates = {name: grouped[id(parameter)] for name, parameter in trainer.joint.named_parameters()}
     assert rates["objective.terms.0.layer.weight"] == rates["model.last.weight"] == 0.1
     assert rates["model.first.bias"] == 0.05
+    own = sum(parameter.numel() for parameter in trainer.joint.objective.parameters())
+    assert trainer.group_lines()[-1] == f"  of these {own} are the objective's, which trains beside the model"
 
 
 def test_without_parameters_the_trainer_sees_the_model_alone(tmp_path):
     trainer = join(tmp_path, objective=Supervised())
     assert trainer.model is trainer.joint.model and not trainer.joint.learns
+    assert not any("objective" in line for line in trainer.group_lines())
     assert isinstance(join(tmp_path).model, Joint)
 
 

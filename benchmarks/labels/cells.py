@@ -8,6 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from filelock import FileLock
+from harness import environment
+
 from .draws import data_of
 from .methods import METHODS
 
@@ -33,7 +36,8 @@ def measure(kind: str, method: str, size, seed: int, rate: float | None, *, tuni
 
     Returns:
         `dict`: `validation` and `test`, what was measured of the saved model; `trainable` and `total` parameters;
-        `train_s`, recording features and training; `run_s`, the whole run; `cpu_s`, its processor time.
+        `train_s`, recording features and training; `run_s`, the whole run; `cpu_s`, its processor time;
+        `environment`, the machine and the versions, since the cells need not come from one.
     """
     from hf_transfer import run
 
@@ -59,6 +63,7 @@ def measure(kind: str, method: str, size, seed: int, rate: float | None, *, tuni
         "train_s": round(told["timing"].get("features_s", 0) + told["timing"]["train_s"], 2),
         "run_s": round(seconds, 2),
         "cpu_s": round(cpu, 2),
+        "environment": environment(),
         "dtype": told["environment"]["dtype"],
         "settings": settings(kind, method, size, rate, data),
     }
@@ -100,9 +105,23 @@ def read(path: Path = RESULTS) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"grid": {}, "cells": {}}
 
 
-def write(content: dict, path: Path = RESULTS) -> None:
-    """Write the results file; whole or not at all."""
+def keep(part: str, place: str, cell: dict, path: Path = RESULTS, **facts) -> dict:
+    """Put one cell into the results file, whole or not at all, beside those that other processes put there meanwhile.
+
+    Args:
+        part (`str`): `"grid"` or `"cells"`.
+        place (`str`): the cell's name, see `key`.
+        cell (`dict`): what was measured.
+        facts: what the file says of all cells.
+
+    Returns:
+        `dict`: what the file holds now.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with FileLock(path.with_suffix(".lock")):
+        content = read(path) | facts
+        content[part][place] = cell
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+    return content

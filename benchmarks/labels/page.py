@@ -5,10 +5,11 @@ from pathlib import Path
 
 from .methods import BASELINE, IMAGE_SIZE, METHODS, SETS
 from .picture import draw_plot
-from .summary import cells_of, column, measured, paired, scores, spread
+from .summary import cells_of, column, machines, measured, paired, scores, spread
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NAMES = {"text": "Texts: SMS Spam, MiniLM-L6", "image": "Images: MNIST digits, EfficientNet-Lite0"}
+LETTERS = "ABCDEFGH"  # of machines
 AGAINST = {"better": "clearly better than", "undecided": "not clearly apart from", "worse": "clearly worse than"}
 
 
@@ -53,7 +54,7 @@ def _verdicts(content: Mapping, kind: str) -> str:
         for verdict, told in AGAINST.items():
             found = [name for name, one in judged.against.items() if one.verdict == verdict]
             words += [f"{told} the linear probe: {titles(found)}"] if found else []
-        lines.append(f"- {_labels(size)}: {'; '.join(words)}.")
+        lines.append(f"- {_labels(size)}, {_draws(content, kind, size)}: {'; '.join(words)}.")
     return "\n".join(lines)
 
 
@@ -90,7 +91,7 @@ def _tally(content: Mapping, kinds: list[str]) -> str:
 def _set(content: Mapping, kind: str) -> list[str]:
     methods, sizes = measured(content, kind)
     labels = [_labels(size) for size in sizes]
-    spent = [f"{_labels(size)}, s" for size in sizes]
+    spent = [f"{_labels(size)}, s{_on_which(content, kind, size)}" for size in sizes]
     best = {size: column(content, kind, size) for size in sizes}
     rows = [["method", *labels, "trainable", *spent]]
     for name in methods:
@@ -135,14 +136,16 @@ def _points(one) -> str:
 
 
 def _how(content: Mapping, kinds: list[str]) -> str:
-    facts, lines = content["environment"], []
+    lines = []
     for kind in kinds:
         methods, sizes = measured(content, kind)
         told = []
         for size in sizes:
             found = [cells_of(content, kind, name, size) for name in methods]
-            rows, draws = next(one["rows"] for by in found for one in by.values()), max(map(len, found))
-            told.append(f"{_labels(size)} {rows['train']:,} and {rows['validation']:,} ({draws} draws)")
+            rows = next(one["rows"] for by in found for one in by.values())
+            told.append(
+                f"{_labels(size)} {rows['train']:,} and {rows['validation']:,} ({_draws(content, kind, size)})"
+            )
         lines.append(
             f"- {NAMES[kind]}: train and validation rows: {', '.join(told)}; the same {rows['test']:,} test rows."
         )
@@ -169,11 +172,34 @@ def _how(content: Mapping, kinds: list[str]) -> str:
         f"Images at {IMAGE_SIZE} pixels.",
         "- Intervals are Student's over the draws: they say what other train rows and seeds would change, not what "
         "other test rows would. Of twenty such verdicts on equal methods about one would be wrong.",
-        f"- {facts['device_name']} ({facts['device']}), {facts['cores']} cores, {facts['threads']} threads; torch "
-        f"{facts['torch']}, transformers {facts['transformers']}, timm {facts['timm']}.",
+        *_machines(content, kinds),
         "- Again: `python benchmarks/strategies.py`; it goes on where it was stopped.",
     ]
     return "\n".join(lines)
+
+
+def _on_which(content: Mapping, kind: str, size) -> str:
+    """Letters of the machines whose times stand in a column; empty where there is but one for all."""
+    found = machines(content).values()
+    letters = [letter for letter, places in zip(LETTERS, found, strict=False) if (kind, size) in places]
+    return f" on {' and '.join(letters)}" if len(found) > 1 else ""
+
+
+def _machines(content: Mapping, kinds: list[str]) -> list[str]:
+    found = machines(content)
+    if len(found) == 1:
+        return [f"- {one}." for one in found]
+    lines = []
+    for letter, (told, places) in zip(LETTERS, found.items(), strict=False):
+        by_kind = {kind: [_labels(size) for one, size in places if one == kind] for kind in kinds}
+        parts = [f"{kind}s with {', '.join(sizes)}" for kind, sizes in by_kind.items() if sizes]
+        lines.append(f"- Machine {letter}: {told}. From it: {'; '.join(parts)}.")
+    return [*lines, "- Seconds compare on one machine only; its precision and versions move scores a little too."]
+
+
+def _draws(content: Mapping, kind: str, size) -> str:
+    count = max(len(cells_of(content, kind, name, size)) for name in METHODS)
+    return f"{count} draw{'' if count == 1 else 's'}"
 
 
 def _rate(cell: Mapping) -> str | None:

@@ -3,8 +3,9 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
-from .methods import BASELINE, METHODS, SIZES
+from .methods import BASELINE, METHODS, SETS, SIZES
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,15 @@ def paired(ours: Mapping[int, float], others: Mapping[int, float]) -> Difference
 
 
 def cells_of(content: Mapping, kind: str, method: str, size) -> dict[int, dict]:
-    """Return a method's cells on a set and size, by seed."""
-    start = f"{kind}/{method}/{size}/"
-    found = {int(name.rpartition("/")[2]): cell for name, cell in content["cells"].items() if name.startswith(start)}
-    return dict(sorted(found.items()))
+    """Return a method's cells on a set and size, by seed; none of a draw that lacks some method of the set."""
+    by_method: dict[str, dict[int, dict]] = {}
+    for place, cell in content["cells"].items():
+        of_kind, of_method, of_size, seed = place.split("/")
+        if of_kind == kind:
+            there = by_method.setdefault(of_method, {})
+            there |= {int(seed): cell} if of_size == str(size) else {}
+    complete = set.intersection(*map(set, by_method.values())) if by_method else set()
+    return {seed: by_method[method][seed] for seed in sorted(complete)} if method in by_method else {}
 
 
 def scores(content: Mapping, kind: str, method: str, size, metric: str) -> dict[int, float]:
@@ -59,9 +65,27 @@ def scores(content: Mapping, kind: str, method: str, size, metric: str) -> dict[
 
 def measured(content: Mapping, kind: str) -> tuple[list[str], list]:
     """Return the methods and the sizes of a set that have a cell, in their order."""
-    names = {tuple(name.split("/")[1:3]) for name in content["cells"] if name.startswith(f"{kind}/")}
-    methods = [name for name in METHODS if any(method == name for method, _ in names)]
-    return methods, [size for size in SIZES if any(found == str(size) for _, found in names)]
+    found = [(name, size) for name in METHODS for size in SIZES if cells_of(content, kind, name, size)]
+    methods, sizes = {name for name, _ in found}, {size for _, size in found}
+    return [name for name in METHODS if name in methods], [size for size in SIZES if size in sizes]
+
+
+def machines(content: Mapping) -> dict[str, list[tuple]]:
+    """Return, by what is to be said of a machine, the `(set, size)` that have a cell from there."""
+    found: dict[str, list[tuple]] = {}
+    for kind, size in product(SETS, SIZES):
+        for cell in (cell for name in METHODS for cell in cells_of(content, kind, name, size).values()):
+            places = found.setdefault(_told(cell["environment"]), [])
+            places += [] if (kind, size) in places else [(kind, size)]
+    return found
+
+
+def _told(facts: Mapping) -> str:
+    threads = f"{facts['threads']} thread{'' if facts['threads'] == 1 else 's'}"
+    return (
+        f"{facts['device_name']} ({facts['device']}), {facts['cores']} cores, {threads}; torch {facts['torch']}, "
+        f"transformers {facts['transformers']}, timm {facts['timm']}"
+    )
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None]:

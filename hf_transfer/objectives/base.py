@@ -24,6 +24,13 @@ class Objective:
             `UserError`: what the objective needs.
         """
 
+    def check_blocks(self, blocks) -> None:
+        """Refuse a backbone whose feature maps are not those that this objective reads; as [`check`].
+
+        Args:
+            blocks (`Blocks`): where in the backbone feature maps can be read.
+        """
+
     def __add__(self, other: "Objective") -> "WeightedSum":
         return _sum(self) + _sum(other)
 
@@ -57,6 +64,14 @@ class WeightedSum(Objective):
     def check(self, frozen: bool, problem_type: str) -> None:
         for one in self.objectives:
             one.check(frozen, problem_type)
+
+    def check_blocks(self, blocks) -> None:
+        for one in self.objectives:
+            one.check_blocks(blocks)
+
+    def __str__(self) -> str:
+        factors = ("" if weight == 1 else f"{weight:g} * " for weight in self.weights)
+        return " + ".join(f"{factor}{one}" for factor, one in zip(factors, self.objectives, strict=True))
 
     def __add__(self, other: Objective) -> "WeightedSum":
         other = _sum(other)

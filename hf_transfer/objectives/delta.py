@@ -38,8 +38,20 @@ class DELTA(Objective):
                 "or give it to the stage that trains the backbone"
             )
 
+    def check_blocks(self, blocks) -> None:
+        count = len(blocks.names)
+        if not count:
+            raise UserError("DELTA compares what the blocks of a backbone give, and this backbone has none")
+        if self.top is not None and self.top > count:
+            raise UserError(f"DELTA.top is {self.top}; this backbone has {count} blocks or stages")
+
     def build(self, context):
-        """Return the module that computes it; see [`DELTATerm`]."""
+        """Return the module that computes it; see [`DELTATerm`].
+
+        Raises:
+            `UserError`: the backbone has no blocks, or fewer.
+        """
         from .delta_term import DELTATerm
 
+        self.check_blocks(context.blocks)
         return DELTATerm(context, self.top)

@@ -4,7 +4,6 @@ import copy
 
 import torch
 
-from ..errors import UserError
 from .apart import Apart
 from .outputs import ModuleOutputs
 from .terms import Context, Seen, Term
@@ -15,10 +14,7 @@ class DELTATerm(Term):
 
     Args:
         context (`Context`): its model, as it is now, is what feature maps are kept near to.
-        top (`int`, *optional*): how many blocks or stages.
-
-    Raises:
-        `UserError`: the backbone has no blocks, or fewer.
+        top (`int`, *optional*): how many blocks or stages, at most as many as there are.
     """
 
     name = "delta"
@@ -26,10 +22,6 @@ class DELTATerm(Term):
     def __init__(self, context: Context, top: int | None):
         super().__init__()
         names = context.blocks.names
-        if not names:
-            raise UserError("DELTA compares what the blocks of a backbone give, and this backbone has none")
-        if top is not None and top > len(names):
-            raise UserError(f"DELTA.top is {top}; this backbone has {len(names)} blocks or stages")
         usual = min(4, len(names)) if context.blocks.stages else -(-len(names) // 2)
         self.watches = names[-(top or usual) :]
         self.channels_last = context.blocks.channels_last

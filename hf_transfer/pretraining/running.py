@@ -1,7 +1,6 @@
 """Gradient descent of a pretraining task, from its last checkpoint when resumed."""
 
 from ..callbacks import Progress, StopOnSignal
-from ..groups import group_lines
 from ..training import to_the_end
 from .trainer import PretrainingTrainer
 
@@ -28,7 +27,7 @@ def descend(opened, order) -> dict:
         depths=opened.depths,
         figures=task.figures,
     )
-    for line in group_lines(trainer.groups) if trainer.groups else ():
+    for line in trainer.group_lines():
         order.say(line)
     with order.clock("train"):
         told = to_the_end(trainer, stop, order.checkpoints, order)

@@ -53,11 +53,15 @@ def test_too_few_rows_of_a_class_are_told():
 # From cells to words
 
 
+MACHINE = dict(device_name="A CPU", device="cpu", cores=2, threads=1, torch="2", transformers="5", timm="1")
+
+
 def cell(accuracy: float, loss: float = 0.1) -> dict:
     scores = {"accuracy": accuracy, "macro_f1": accuracy - 0.1, "loss": loss}
     return {
         "test": scores, "validation": scores, "majority_class": 0.5, "trainable": 10, "total": 100,
         "rows": {"train": 16, "validation": 16, "test": 50}, "train_s": 1.0, "run_s": 2.0, "cpu_s": 3.0,
+        "environment": MACHINE,
         "settings": {"training": {"learning_rate": 1e-3}, "strategy": {"kind": "FullFineTune"}},
     }  # fmt: skip
 
@@ -69,8 +73,7 @@ def content(**by_method) -> dict:
         for method, values in by_method.items()
         for seed, value in values.items()
     }
-    facts = dict(device_name="A CPU", device="cpu", cores=2, threads=2, torch="2", transformers="5", timm="1")
-    return {"grid": {}, "cells": cells, "environment": facts, "rule": "the lowest loss"}
+    return {"grid": {}, "cells": cells, "rule": "the lowest loss"}
 
 
 def test_a_paired_difference_is_students_interval():
@@ -106,7 +109,7 @@ def test_the_page_says_what_the_cells_say(tmp_path):
     some = content(linear_probe={0: 0.80, 1: 0.82}, full={0: 0.90, 1: 0.92}, lora={0: 0.7, 1: 0.72})
     page.write_page(some, tmp_path)
     text = (tmp_path / "strategies.md").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("- 8 labels"))
+    line = next(line for line in text.splitlines() if line.startswith("- 8 labels, 2 draws: "))
     assert "best on average is full fine-tuning, 0.9100" in line and "clearly above all others" in line
     assert "clearly better than the linear probe: full fine-tuning" in line
     assert "clearly worse than the linear probe: LoRA" in line
@@ -115,6 +118,7 @@ def test_the_page_says_what_the_cells_say(tmp_path):
     assert "| linear probe |  |  |  | 0 | 0 | 1 |" in text
     assert "In no column clearly better than full fine-tuning: linear probe, LoRA." in text
     assert "LoRA 0.001 (texts)" in text and "8 labels 16 and 16 (2 draws)" in text
+    assert "- A CPU (cpu), 2 cores, 1 thread; torch 2, transformers 5, timm 1.\n" in text
     picture = (tmp_path / "strategies.svg").read_text()
     assert "labels per class" in picture and "full fine-tuning" in picture
     page.write_page(some, tmp_path)
@@ -129,6 +133,31 @@ def test_one_draw_and_missing_cells_give_a_page_without_verdicts(tmp_path):
     assert "| full fine-tuning | **0.9000** |" in text and "±" not in text.split("## How")[0].replace("mean ±", "")
     with pytest.raises(SystemExit, match="nothing has been measured"):
         page.write_page({"cells": {}}, tmp_path)
+
+
+def test_a_draw_that_a_method_lacks_is_left_out():
+    some = content(linear_probe={0: 0.8, 1: 0.82, 2: 0.2}, full={0: 0.9, 1: 0.92}, lora={1: 0.7, 0: 0.7, 3: 0.1})
+    assert {name: list(summary.cells_of(some, "text", name, 8)) for name in ("linear_probe", "full", "lora")} == {
+        "linear_probe": [0, 1],
+        "full": [0, 1],
+        "lora": [0, 1],
+    }
+    assert summary.column(some, "text", 8).mean == pytest.approx(0.91)
+    some["cells"]["text/full/32/0"] = cell(0.9)  # the others have no cell there yet
+    assert summary.measured(some, "text")[1] == [8]
+    apart = content(linear_probe={0: 0.8}, full={1: 0.9})
+    assert summary.measured(apart, "text") == ([], []) and summary.column(apart, "text", 8) is None
+
+
+def test_times_of_two_machines_are_told_apart():
+    some = content(linear_probe={0: 0.8, 1: 0.8}, full={0: 0.9, 1: 0.9})
+    other = {**cell(0.7), "environment": {**MACHINE, "device_name": "Another CPU"}}
+    some["cells"] |= {f"image/{name}/all/{seed}": other for name in ("linear_probe", "full") for seed in (0, 1)}
+    text = page.page(some)
+    assert "| 8 labels, s on A |" in text and "| all labels, s on B |" in text
+    assert "- Machine A: A CPU (cpu), 2 cores, 1 thread; torch 2, transformers 5, timm 1. From it: texts" in text
+    assert "- Machine B: Another CPU (cpu)" in text and "From it: images with all labels." in text
+    assert "Seconds compare on one machine only" in text
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -158,9 +187,8 @@ def kept(tmp_path, monkeypatch):
     monkeypatch.setattr(strategies, "measure", measure)
     monkeypatch.setattr(strategies, "settings", lambda kind, method, size, rate, data: {"rate": rate})
     monkeypatch.setattr(strategies, "data_of", lambda *_: None)
-    monkeypatch.setattr(strategies, "environment", dict)
     monkeypatch.setattr(strategies, "read", lambda: cells.read(path))
-    monkeypatch.setattr(strategies, "write", lambda content: cells.write(content, path))
+    monkeypatch.setattr(strategies, "keep", lambda *told, **facts: cells.keep(*told, path=path, **facts))
     monkeypatch.setattr(page, "write_page", lambda content: None)
     return calls
 
@@ -186,11 +214,22 @@ def test_what_was_measured_is_kept_and_other_settings_are_measured_anew(kept, mo
     assert len(kept) == done
     changed = strategies.read()
     before = copy.deepcopy(changed["cells"]["text/linear_probe/8/0"])
-    changed["cells"]["text/full/8/0"]["settings"] = {"rate": 1}
-    strategies.write(changed)
+    strategies.keep("cells", "text/full/8/0", {**changed["cells"]["text/full/8/0"], "settings": {"rate": 1}})
     measure_some(monkeypatch)
     assert kept[done:] == [("text", "full", 8, 0, 3e-4, False)]
     assert strategies.read()["cells"]["text/linear_probe/8/0"] == before
+
+
+def test_what_another_process_measured_meanwhile_is_kept(kept, monkeypatch):
+    counted = strategies.measure
+
+    def measure(kind, method, size, seed, rate, *, tuning=False):
+        strategies.keep("cells", "image/full/8/0", cell(0.5))
+        return counted(kind, method, size, seed, rate, tuning=tuning)
+
+    monkeypatch.setattr(strategies, "measure", measure)
+    measure_some(monkeypatch)
+    assert set(strategies.read()["cells"]) == {"image/full/8/0", "text/full/8/0", "text/linear_probe/8/0"}
 
 
 @pytest.mark.slow
@@ -199,5 +238,6 @@ def test_a_cell_is_measured_by_the_package(capfd):
     assert found["rows"] == {"train": 80, "validation": 80, "test": 1000}
     assert 0.5 < found["test"]["accuracy"] < 1 and found["trainable"] == 12_810
     assert found["settings"] == cells.settings("image", "linear_probe", 8, None, draws.data_of("image", 8, 0))
+    assert found["environment"]["device_name"] and found["environment"]["threads"] >= 1
     assert "/" not in found["settings"]["backbone"]["checkpoint"]
     assert capfd.readouterr() == ("", "")

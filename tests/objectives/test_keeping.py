@@ -415,7 +415,7 @@ def test_resuming_gives_the_weights_of_an_unbroken_run(architecture, tmp_path):
     assert all(logged[-1][f"loss_{name}"] > 0 for name in ("task", "distillation", "delta"))
 
 
-def test_a_whole_run_with_both_and_the_result_as_a_teacher(tmp_path, mini_text):
+def test_a_whole_run_with_both_and_the_result_as_a_teacher(tmp_path, mini_text, capsys):
     """LP-FT whose second stage stays near to the probe; what it left then teaches a run of its own."""
     texts, names = zip(*make_texts(80), strict=True)
     data = TextClassification(Dataset.from_dict({"text": list(texts), "label": list(names)}))
@@ -426,7 +426,13 @@ def test_a_whole_run_with_both_and_the_result_as_a_teacher(tmp_path, mini_text):
         strategy=(Stage(FrozenFeatures()), Stage(FullFineTune(), objective=kept)),
         training=dict(num_train_epochs=1),
     )  # fmt: skip
-    run(recipe, tmp_path / "first")
+    first = run(recipe, tmp_path / "first")
+    shown = capsys.readouterr().out
+    assert shown.count("  objective ") == 1 and " + 0.01 * DELTA(top=None)\n" in shown
+    (epoch,) = [entry for entry in first.data["history"] if entry.get("stage", 2) == 2 and "train_loss" in entry]
+    assert epoch["train_loss"] == pytest.approx(sum(epoch["train_parts"].values()), abs=1e-3)
+    parts = ", ".join(f"{name} {epoch['train_parts'][name]:.4g}" for name in ("task", "distillation", "delta"))
+    assert f"train loss {epoch['train_loss']:.4f} ({parts})  validation:" in shown
     config = json.loads((tmp_path / "first" / "config.json").read_text())
     assert config["model_type"] == "transfer_text"
     taught = Supervised() + Distillation(checkpoint=str(tmp_path / "first"))
@@ -442,12 +448,21 @@ def test_a_whole_run_with_both_and_the_result_as_a_teacher(tmp_path, mini_text):
         run(Recipe(summary="none", data=data, backbone=backbone, objective=kept), tmp_path / "third")
 
 
-def test_a_later_stages_mistake_is_told_before_the_first_one_trains(tmp_path, mini_text, reviews, capsys):
+@pytest.mark.parametrize(
+    ("strategy", "changes", "words"),
+    [
+        (FrozenFeatures(), {}, "give it to the stage that trains the backbone"),
+        (FullFineTune(), {"embeddings_only": True}, "this backbone has none"),
+    ],
+)
+def test_a_later_stages_mistake_is_told_before_the_first_one_trains(
+    strategy, changes, words, tmp_path, mini_text, reviews, capsys
+):
     recipe = Recipe(
         summary="none", data=TextClassification(str(reviews), label="stars"),
-        backbone=TextBackbone(str(mini_text), max_length=32),
-        strategy=(Stage(FullFineTune()), Stage(FrozenFeatures(), objective=Supervised() + DELTA())),
+        backbone=TextBackbone(str(mini_text), max_length=32, **changes), head=LinearHead(),
+        strategy=(Stage(FullFineTune()), Stage(strategy, objective=Supervised() + DELTA())),
     )  # fmt: skip
-    with pytest.raises(UserError, match="give it to the stage that trains the backbone"):
+    with pytest.raises(UserError, match=words):
         run(recipe, tmp_path / "out")
     assert "stage 1" not in capsys.readouterr().out

@@ -54,7 +54,7 @@ def test_what_ever_moves(strategy, moving):
 def test_discriminative_rates_are_those_of_the_golden_file():
     groups = parameter_groups(Net(), DEPTHS, FullFineTune(layer_decay=1 / 2.6), 1e-3, 0.0, ())
     assert [group["lr"] for group in groups[:4]] == pytest.approx(GOLDEN["ulmfit"]["discriminative_lrs"], rel=1e-12)
-    assert [group["name"] for group in groups][:2] == ["head, no weight decay", "block 3, no weight decay"]
+    assert [group["name"] for group in groups][:2] == ["head", "block 3"]
 
 
 def test_the_slanted_triangular_schedule_is_that_of_the_golden_file():
@@ -91,12 +91,17 @@ def test_equal_rates_make_two_groups():
     ]
 
 
-def test_the_table_of_groups_says_names_counts_rates_and_epochs():
-    groups = parameter_groups(Net(), DEPTHS, GradualUnfreeze(layer_decay=0.5), 0.1, 0.0, ())
-    lines = group_lines(groups)
+def test_without_weight_decay_there_is_nothing_to_tell_apart():
+    groups = parameter_groups(Net(), DEPTHS, FullFineTune(), 0.1, 0.0, {"head.weight"})
+    assert [group["name"] for group in groups] == ["embeddings, blocks 1 to 3 and head"]
+
+
+def test_the_table_of_groups_says_names_counts_rates_and_steps():
+    groups = parameter_groups(Net(), DEPTHS, GradualUnfreeze(layer_decay=0.5), 0.1, 0.1, ())
+    lines = group_lines(groups, steps_per_epoch=300)
     assert lines[0].split() == ["parameters", "count", "lr", "from"]
-    assert lines[1].split() == ["head,", "no", "weight", "decay", "6", "0.1", "epoch", "1"]
-    assert lines[-1].split() == ["embeddings,", "no", "weight", "decay", "4", "0.00625", "epoch", "5"]
+    assert lines[1].split() == ["head,", "no", "weight", "decay", "6", "0.1", "step", "1"]
+    assert lines[-1].split() == ["embeddings,", "no", "weight", "decay", "4", "0.00625", "step", "1,201"]
 
 
 @pytest.mark.parametrize(
