@@ -19,6 +19,7 @@ from .errors import UserError
 from .heads import LinearHead
 from .objectives import Supervised
 from .processes import computed_by_main
+from .threads import one_thread_where_small
 
 # What is named here steers gradient descent and means nothing to the quasi-Newton fit, which sees all rows at once.
 SGD_FIELDS = frozenset(
@@ -170,7 +171,7 @@ def fit_linear(
     ]
     # MPS has no float64, which the sums are kept in; what it would win on so small a problem is little.
     device = torch.device("cpu") if layer.weight.device.type == "mps" else layer.weight.device
-    with _exact_float32(device):
+    with _exact_float32(device), one_thread_where_small(len(train) * layer.weight.numel()):
         scale = _measure_scale(train, device, widths or [layer.in_features])
         unit, start = _target_scale(objective, train_labels)
         parts = ((train, train_labels), (validation, validation_labels))

@@ -278,13 +278,19 @@ def saved_recipe(folder: Path):
     except ValueError as error:
         raise UserError(f"{recipe_file} is damaged: {error}") from error
     check_classifier(folder, content)
-    data = content.get("data") if isinstance(content, dict) else None
-    tasks = data.get("tasks") if isinstance(data, dict) else None
-    for one in (data, *(tasks.values() if isinstance(tasks, dict) else ())):
-        for split, value in one.items() if isinstance(one, dict) else ():
-            # each by its own name: two sources of one name would be refused as the same rows
-            one[split] = f"in memory ({split})" if isinstance(value, dict) and "in_memory" in value else value
+    if isinstance(content, dict):
+        _name_rows_in_memory(content.get("data"))
     return recipe_from_dict(content)
+
+
+def _name_rows_in_memory(data, within: str = "") -> None:
+    """Give rows that were in memory a name in place, in each domain and each task too; all names differ, since two
+    sources of one name would be refused as the same rows."""
+    for field, value in data.items() if isinstance(data, dict) else ():
+        if isinstance(value, dict) and "in_memory" in value:
+            data[field] = f"in memory ({within}{field})"
+        else:
+            _name_rows_in_memory(value, f"{within}{field} ")
 
 
 def check_classifier(folder: Path, content) -> None:

@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image
 
+from hf_transfer import load_recipe
+from hf_transfer.demo import demo_recipe
 from hf_transfer.demo_domains import digit_folders
 
 
@@ -23,3 +25,9 @@ def test_both_domains_are_written_whole_and_once(tmp_path):
     from sklearn.datasets import load_digits
 
     assert np.array_equal(np.round(load_digits().images[0] * 255 / 16), np.asarray(Image.open(marker)))
+
+
+def test_the_demo_says_its_own_domains():
+    summaries = [demo_recipe(load_recipe(f"adaptation/coral_{kind}")).summary for kind in ("text", "image")]
+    method = "source features given the target's mean and covariance"
+    assert summaries == [f"short messages to long ones: {method}", f"MNIST to scikit-learn's digits: {method}"]

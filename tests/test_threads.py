@@ -27,3 +27,17 @@ def test_threads(launched, asked, processes, expected, monkeypatch):
         assert torch.get_num_threads() == expected
     finally:
         torch.set_num_threads(before)
+
+
+def test_small_work_is_done_on_one_thread_and_large_work_on_all(monkeypatch):
+    from hf_transfer.threads import SMALL, one_thread_where_small
+
+    set_to = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    with pytest.raises(ZeroDivisionError), one_thread_where_small(SMALL - 1):
+        assert set_to == [1]
+        raise ZeroDivisionError
+    assert set_to == [1, 4]
+    with one_thread_where_small(SMALL):
+        assert set_to == [1, 4]

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from harness import environment
 from labels.cells import _environment, _quiet
 
 from .features import features
@@ -88,6 +89,7 @@ def measure(pair: str, net: str, seed: int, methods=None) -> dict:
         "extract_s": round(extracted - learnt, 1),
         "cheap_s": round(cheap - extracted, 1),
         "settings": settings(pair, net, seed),
+        "device_name": environment()["device_name"],
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 IMAGE_SIZE = 48  # the digits have 28 and 8 pixels
+MAILS = 2000
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Pair:
         modality (`str`): `"text"` or `"image"`.
         specs (`Callable[[int], tuple]`): seed to the data of source and target.
         training (`dict`): fields of full fine-tuning on the source.
+        further (`dict`): fields that a method which trains the whole net changes, going on from there.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Pair:
     modality: str
     specs: Callable[[int], tuple]
     training: dict[str, Any]
+    further: dict[str, Any]
 
     def recipe(self, net: str, seed: int):
         """Return the recipe that learns from the source alone, on the package's embedded checkpoint.
@@ -65,7 +68,7 @@ def _digits(source: str, target: str) -> Callable[[int], tuple]:
         from hf_transfer import ImageClassification
         from hf_transfer.demo_domains import digit_folders
 
-        folders = digit_folders(_cache() / "digits")
+        folders = digit_folders(cache() / "digits")
         return tuple(ImageClassification(str(folders[name]), split_seed=seed) for name in (source, target))
 
     return specs
@@ -78,12 +81,31 @@ def _lengths(seed: int) -> tuple:
 
     from hf_transfer import TextClassification
 
-    folder = _cache() / f"sms-by-length-{seed}"
+    folder = cache() / f"sms-by-length-{seed}"
     if not folder.exists():
         partial = folder.with_name(f"{folder.name}.{os.getpid()}")
         partial.mkdir(parents=True)
         for name, rows in zip(("source", "target"), by_length(sms_messages(), seed), strict=True):
             write_table(partial / f"{name}.csv", rows)
+        partial.rename(folder)
+    return tuple(TextClassification(str(folder / f"{name}.csv"), split_seed=seed) for name in ("source", "target"))
+
+
+def _mails(seed: int) -> tuple:
+    """All SMS rows, and so many of SpamAssassin's mails, which are long to read."""
+    from workload import sms_messages, write_table
+
+    from hf_transfer import TextClassification
+
+    from .mails import spam_assassin
+
+    folder = cache() / "sms-mail"
+    if not folder.exists():
+        partial = folder.with_name(f"{folder.name}.{os.getpid()}")
+        partial.mkdir(parents=True)
+        write_table(partial / "source.csv", sorted(set(sms_messages())))
+        mails = random.Random(0).sample(spam_assassin(cache()), MAILS)
+        write_table(partial / "target.csv", mails)
         partial.rename(folder)
     return tuple(TextClassification(str(folder / f"{name}.csv"), split_seed=seed) for name in ("source", "target"))
 
@@ -99,27 +121,35 @@ def by_length(rows, seed: int) -> tuple[list, list]:
     return parts
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """Return the folder that keeps what is made once."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hf-transfer-recipes" / "bench-domains"
 
 
 # Fixed beforehand: the same rate and batch for both directions, epochs so that steps are about as many.
 _IMAGES = dict(learning_rate=1e-3, per_device_train_batch_size=32)
+RATES = {"image": 5e-4, "text": 3e-5}  # of the recipes adaptation/dann_image and dann_text
 
 PAIRS = {
     pair.name: pair
     for pair in (
         Pair(
             "mnist-scikit", "MNIST to scikit-learn's digits", "image", _digits("mnist", "scikit"),
-            {**_IMAGES, "num_train_epochs": 3},
+            {**_IMAGES, "num_train_epochs": 3}, dict(learning_rate=RATES["image"], num_train_epochs=1),
         ),
         Pair(
             "scikit-mnist", "scikit-learn's digits to MNIST", "image", _digits("scikit", "mnist"),
-            {**_IMAGES, "num_train_epochs": 8},
+            {**_IMAGES, "num_train_epochs": 8}, dict(learning_rate=RATES["image"], num_train_epochs=3),
         ),
         Pair(
             "short-long", "SMS, short to long", "text", _lengths,
             dict(learning_rate=1e-4, per_device_train_batch_size=16, num_train_epochs=2),
+            dict(learning_rate=RATES["text"], num_train_epochs=1),
+        ),
+        Pair(
+            "sms-mail", "SMS to e-mails", "text", _mails,
+            dict(learning_rate=1e-4, per_device_train_batch_size=16, num_train_epochs=1),
+            dict(learning_rate=RATES["text"], num_train_epochs=1),
         ),
     )
 }  # fmt: skip

@@ -4,8 +4,10 @@ import statistics
 from collections.abc import Mapping
 
 from .pairs import NETS, PAIRS
+from .trained import METHODS
 
 REFERENCE = "target_only"
+LEAST_GAP = 0.02  # between source-only and target-only; shares of a smaller one say nothing
 READS_LABELS = ("target_only", "tradaboost")
 
 
@@ -53,19 +55,58 @@ def choice(content: Mapping, pair: str, net: str, pick) -> dict:
 
     Returns:
         `dict`: `names` by seed; mean `accuracy`; `closed`, the share of the gap between source-only and target-only
-        (`None` where there is no gap); `verdicts`, how many seeds have each.
+        (`None` where that is below `LEAST_GAP`); `verdicts`, how many seeds have each.
     """
     cells = cells_of(content, pair, net)
     names = {seed: pick(cell) for seed, cell in cells.items()}
     values = [cell["test"][names[seed]] for seed, cell in cells.items()]
     mean = statistics.fmean(one["value"] for one in values)
-    base = source_only(content, pair, net)
-    best = accuracies(content, pair, net, REFERENCE)
-    gap = statistics.fmean(best) - base if best else 0.0
     verdicts = [one["verdict"] for one in values]
     return {
         "names": names,
         "accuracy": mean,
-        "closed": (mean - base) / gap if gap > 0 else None,
+        "closed": share_closed(content, pair, net, mean),
         "verdicts": {verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts))},
     }
+
+
+def share_closed(content: Mapping, pair: str, net: str, accuracy: float, base: float | None = None) -> float | None:
+    """Return what share of the gap between source-only and target-only an accuracy closes; `None` where
+    that is below `LEAST_GAP`.
+
+    Args:
+        base (`float`, *optional*): another baseline than [`source_only`].
+    """
+    best = accuracies(content, pair, net, REFERENCE)
+    if not best:
+        return None
+    base = source_only(content, pair, net) if base is None else base
+    gap = statistics.fmean(best) - base
+    return (accuracy - base) / gap if gap >= LEAST_GAP else None
+
+
+def trained_cells(content: Mapping, pair: str, reach: str) -> dict[str, dict[int, dict]]:
+    """Return the cells of what was trained with a term, by method and seed."""
+    found = {}
+    for name, cell in content.get("trained", {}).items():
+        of_pair, of_reach, seed, method = name.split("/")
+        if (of_pair, of_reach) == (pair, reach):
+            found.setdefault(method, {})[int(seed)] = cell
+    order = [method for method in METHODS[reach] if method in found]
+    return {method: dict(sorted(found[method].items())) for method in order}
+
+
+def trained_choice(cells: Mapping[str, Mapping[int, dict]], criterion: str = "mutual_information") -> dict | None:
+    """Say what choosing by a criterion comes to, over the seeds that every method was trained with.
+
+    Returns:
+        `dict`: `names` by seed, the mean `accuracy`, and `base`, that of the nets they went on from; `None` where no
+        seed is whole.
+    """
+    seeds = sorted(set.intersection(*(set(one) for one in cells.values())))
+    if not seeds:
+        return None
+    names = {seed: max(cells, key=lambda name: cells[name][seed]["criteria"][criterion]) for seed in seeds}
+    tests = [cells[name][seed]["test"] for seed, name in names.items()]
+    means = {name: statistics.fmean(one[name] for one in tests) for name in ("value", "baseline")}
+    return {"names": names, "accuracy": means["value"], "base": means["baseline"]}

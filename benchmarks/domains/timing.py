@@ -4,6 +4,7 @@ import tempfile
 import time
 
 import numpy as np
+from harness import environment
 from labels.cells import _environment, _quiet
 from workload import checkpoint, texts
 
@@ -16,8 +17,9 @@ def measure_time(rows: int = ROWS) -> dict:
     """Run both once, one after the other: half of the rows are source and half are target.
 
     Returns:
-        `dict`: `extract_s`, the frozen encoder over all rows, once for all methods; `cheap_s`, all methods that read
-        no target label; `seconds` of each; `epoch_s`, the training phase of one epoch; `rows`.
+        `dict`: `device_name` and `threads`; `extract_s`, the frozen encoder over all rows, once for all methods;
+        `cheap_s`, all methods that read no target label; `seconds` of each; `epoch_s`, the training phase of one
+        epoch; `rows`.
     """
     from hf_transfer import FrozenFeatures, FullFineTune, LinearHead, Recipe, TextBackbone, TextClassification, run
     from hf_transfer.adaptation.cheap import WITHOUT_LABELS, try_methods
@@ -43,7 +45,10 @@ def measure_time(rows: int = ROWS) -> dict:
         except Exception:
             said.show = True
             raise
+    facts = environment()
     return {
+        "device_name": facts["device_name"],
+        "threads": facts["threads"],
         "rows": rows,
         "width": x.shape[1],
         "extract_s": round(seconds, 1),

@@ -33,6 +33,9 @@ def lines_of(domains: Mapping, shown: Mapping[str, list[str]]) -> list[str]:
     if distances:
         told = ", ".join(f"{value:.2f} {when}" for when, value in distances.items())
         lines.append(f"A-distance   {told} (0: a classifier cannot tell the domains apart; 2: it always can)")
+    if domains.get("picture"):
+        when = ", before and after" if "after" in distances else ""
+        lines.append(f"picture      {domains['picture']}, both domains in two dimensions" + when)
     lines += weighting_lines(domains.get("weighting"), shown)
     if "verdict" in domains:
         lines.append(domains["verdict"]["text"])

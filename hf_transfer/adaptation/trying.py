@@ -18,10 +18,14 @@ from ..processes import shared_state
 from ..replay import replay_of
 from ..scoring import probabilities
 from ..training import Ground, record_features
+from .arms import SOURCE_ONLY
 from .cheap import UNLABELLED as WITHOUT
 from .cheap import Tried, choose, try_methods
 from .comparison import features_of
+from .distance import LEAST, proxy_a_distance
 from .features import record_domains
+from .moving import coral, scale
+from .verdict import judge
 
 NAME = "accuracy"
 
@@ -35,6 +39,9 @@ class Trial:
         criterion (`str`): what they are ranked by; no target label is in it.
         accuracy (`dict[str, float]`): of each method on the target's test rows, where there are any: to be looked at,
             not to choose by.
+        verdict (`str`, *optional*): there too, whether the first did any good, in words.
+        a_distance (`dict[str, float]`): between the domains as they are recorded (`"before"`), and with the source
+            moved by scale and by coral; empty where there are too few rows.
         seconds (`float`): of the methods alone.
         features_s (`float`): of recording features.
         notes (`tuple[str, ...]`): on the rows.
@@ -43,6 +50,8 @@ class Trial:
     tried: list[Tried]
     criterion: str
     accuracy: dict[str, float]
+    verdict: str | None
+    a_distance: dict[str, float]
     seconds: float
     features_s: float
     notes: tuple[str, ...]
@@ -75,21 +84,37 @@ def try_cheap(recipe, criterion: str, say: Callable[[str], None], trust_remote_c
                 vectors["validation"], np.asarray(domains.validation["label"]),
                 vectors["target"], _given(domains), say=say,
             )  # fmt: skip
-        accuracy = {}
-        if domains.tests_target:
-            reader = SimpleNamespace(
-                model=model, backbone=backbone, processor=opened.processor,
-                collate=collator(backbone, opened.processor),
-            )  # fmt: skip
-            tested, truth = features_of(reader, domains.test), np.asarray(domains.test["label"], np.float64)
-            kind = domains.labels.problem_type
-            for one in tried:
-                said = probabilities(one.logits(tested), kind)
-                accuracy[one.name] = float(METRICS[NAME]().value(said, truth))
         first = choose(tried, criterion)
+        accuracy, verdict = _measured(tried, first, opened) if domains.tests_target else ({}, None)
         ranked = sorted(tried, key=lambda one: (one is not first, -one.criteria[criterion]))
         seconds = order.clock.seconds()
-        return Trial(ranked, criterion, accuracy, seconds["methods_s"], seconds.get("features_s", 0.0), domains.notes)
+        apart = distances(vectors["train"], vectors["target"])
+        return Trial(
+            ranked, criterion, accuracy, verdict, apart, seconds["methods_s"], seconds.get("features_s", 0.0),
+            domains.notes,
+        )  # fmt: skip
+
+
+def _measured(tried, first: Tried, opened) -> tuple[dict[str, float], str]:
+    """The accuracy of each method on the target's test rows, and what the first does there for source-only."""
+    backbone, domains = opened.plans[0].recipe.backbone, opened.splits
+    reader = SimpleNamespace(
+        model=opened.model, backbone=backbone, processor=opened.processor,
+        collate=collator(backbone, opened.processor),
+    )  # fmt: skip
+    rows, truth = features_of(reader, domains.test), np.asarray(domains.test["label"], np.float64)
+    logits = {one.name: one.logits(rows) for one in tried}
+    kind, metric = domains.labels.problem_type, METRICS[NAME]()
+    accuracy = {name: float(metric.value(probabilities(said, kind), truth)) for name, said in logits.items()}
+    return accuracy, judge(logits[first.name], logits[SOURCE_ONLY], truth)["text"]
+
+
+def distances(source, target) -> dict[str, float]:
+    """Return the proxy A-distance of features of shape `(rows, width)`, before and after the source is moved."""
+    if min(len(source), len(target)) < LEAST:
+        return {}
+    moved = {"before": source, "scale": scale(source, target), "coral": coral(source, target)}
+    return {name: proxy_a_distance(rows, target) for name, rows in moved.items()}
 
 
 def _given(domains) -> np.ndarray | None:

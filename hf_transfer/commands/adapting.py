@@ -38,6 +38,15 @@ RECIPES = {
     "kmm": "adaptation/reweighted_kmm_{kind}",
     "tradaboost": "adaptation/tradaboost_{kind} --data.target.train_per_class none",
 }
+# What has no recipe: the value that a recipe of one's own needs, or what comes near.
+OTHERS = {
+    "kliep": "adaptation/reweighted_kmm_{kind} with weights=KLIEP(), in a file of your own",
+    "density_ratio": "adaptation/reweighted_kmm_{kind} with weights=DensityRatio(), in a file of your own",
+    "self_training": "adaptation/self_training_{kind} comes near: it trains the whole backbone so",
+    "scale+self_training": "no recipe does this; adaptation/self_training_{kind} trains the whole backbone",
+    "coral+self_training": "no recipe does this; adaptation/self_training_{kind} trains the whole backbone",
+    "target_only": "a recipe for the target alone: --data.train names its labelled rows",
+}
 
 
 def main(words: list[str]) -> None:
@@ -69,6 +78,7 @@ def main(words: list[str]) -> None:
         print(line)
 
 
+_WHEN = {"before": "as recorded", "scale": "after scale", "coral": "after coral"}
 _TAKEN = ("data.source.", "data.target.", "backbone.")
 
 
@@ -128,8 +138,12 @@ def _lines(trial, recipe, own: dict) -> list[str]:
         lines.append(
             "             (target accuracy was measured afterwards: to choose by it is to choose by the test)"
         )
+        lines.append(f"             {trial.verdict}")
+    if trial.a_distance:
+        told = ", ".join(f"{value:.2f} {_WHEN[name]}" for name, value in trial.a_distance.items())
+        lines.append(f"A-distance   {told} (0: a classifier cannot tell the domains apart; 2: it always can)")
+    kind = recipe.backbone.modality
     if best in RECIPES:
-        kind = recipe.backbone.modality
         named = f"--data.source {own['source']} --data.target {own['target']}"
         named += f" --data.test {own['test']}" if own["test"] is not None else ""
         lines.append(
@@ -137,7 +151,5 @@ def _lines(trial, recipe, own: dict) -> list[str]:
             f"{recipe.backbone.checkpoint}"
         )
     else:
-        lines.append(
-            "to train it  see docs/methods.md, Two domains: what a recipe of your own needs for it is one value"
-        )
+        lines.append(f"to train it  {OTHERS[best].format(kind=kind)}")
     return lines

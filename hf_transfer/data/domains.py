@@ -112,6 +112,9 @@ class _Target:
         self.columns = _columns(spec.target, self.source, self.reads)
         self.content = read_content(spec.target, self.source, self.columns, progress)
         self.rows = usable_rows(self.content, self.source)
+        if self.source.classes is not None and not spec.target_labels:
+            # Class folders are labels: what is not to be read must not decide the order of rows either.
+            self.rows = np.array(sorted(self.rows, key=self.content.keys.__getitem__), dtype=np.int64)
         self.cells = (
             read_cells(self.source, self.columns["label"], spec.target.label_separator) if self.reads else None
         )

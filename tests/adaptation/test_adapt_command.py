@@ -36,6 +36,21 @@ def test_the_methods_are_ranked_and_the_test_rows_have_no_say(adapt, places, tmp
     status, again = adapt("--target", str(places["unlabelled"]))
     assert status == 0 and ranked(again) == methods and "target accuracy" not in again
     assert re.search(r"features 0\.\d s", again)
+    # What it comes to is said where it can be known, and how far the domains lie apart in any case.
+    assert re.search(r"(Helped|No difference|Negative transfer).*: target accuracy", said)
+    assert "from the source alone" not in again
+    for text in (said, again):
+        assert re.search(r"A-distance   \d\.\d\d as recorded, \d\.\d\d after scale, \d\.\d\d after coral", text)
+
+
+def test_every_method_says_how_to_train_it():
+    from hf_transfer import list_recipes
+    from hf_transfer.adaptation.cheap import METHODS
+    from hf_transfer.commands.adapting import OTHERS, RECIPES
+
+    assert sorted([*RECIPES, *OTHERS]) == sorted(METHODS)
+    named = re.findall(r"adaptation/\w+_{kind}", " ".join([*RECIPES.values(), *OTHERS.values()]))
+    assert named and {one.format(kind=kind) for one in named for kind in ("text", "image")} <= set(list_recipes())
 
 
 def test_labels_of_the_target_bring_more_methods(adapt, places):

@@ -100,6 +100,23 @@ def test_a_folder_of_pictures_without_classes_is_a_target(tmp_path):
         load_domains(replace(spec, target_labels=True), progress=False)
 
 
+def test_class_folders_of_the_target_are_not_read_unless_asked_for(tmp_path):
+    """Pictures in other folders, of names that the source has not, are the same target in the same order."""
+    photos, target = write_images(tmp_path / "photos"), write_images(tmp_path / "target", count=12)
+    spec = SourceTarget(ImageClassification(str(photos)), ImageClassification(str(target)))
+    before = load_domains(spec, progress=False)
+    for number, image in enumerate(sorted(target.glob("*/*.png"))):
+        folder = tmp_path / "turned" / ("zebra" if number % 3 else "lion")
+        folder.mkdir(parents=True, exist_ok=True)
+        image.rename(folder / f"{100 - number}.png")
+    turned = replace(spec, target=ImageClassification(str(tmp_path / "turned")))
+    after = load_domains(turned, progress=False)
+    assert set(after.target["label"]) == {-100} and len(after.target) == len(before.target) > 10
+    assert after.contents["target"] == before.contents["target"]
+    with pytest.raises(UserError, match="'(lion|zebra)' is not among"):
+        load_domains(replace(turned, target_labels=True), progress=False)
+
+
 def test_a_label_that_the_source_has_not_is_told_with_its_row(spec, tmp_path):
     odd = write_csv(tmp_path / "odd.csv", ["text", "label"], [*make_texts(20, seed=9), ("a very odd film", "odd")])
     with pytest.raises(UserError, match="row 21.*'odd' is not among"):

@@ -65,6 +65,7 @@ def test_a_method_runs_and_is_measured_on_both_domains(method, recipe_of, places
         assert set(domains["a_distance"]) == {"before", "after"}
     assert ("weighting" in domains) == (recipe.data.weights is not None)
     assert (tmp_path / "out" / domains["picture"]).read_bytes().startswith(b"\x89PNG")
+    assert f"picture      {domains['picture']}, both domains" in said
     card = (tmp_path / "out/README.md").read_text()
     assert "## Source and target" in card and f"({domains['picture']})" in card
     # A stranger to the two domains reads it like any other model, and new rows are the target's.
@@ -199,3 +200,25 @@ def test_a_model_of_the_source_goes_on_to_the_target(recipe_of, places, tmp_path
     rows = json.loads((tmp_path / "source/results.json").read_text())["metrics"]["test"]
     for scores in result.data["domains"]["scores"].values():  # at no rate both stay what they started from
         assert scores["source"]["loss"] == pytest.approx(rows["loss"], abs=1e-5)
+
+
+def test_rows_of_either_domain_may_be_in_memory(recipe_of, places, tmp_path):
+    """They cannot be read back, but what they were is said, and the model is measured and loaded like any other."""
+    from dataclasses import replace
+
+    from datasets import Dataset
+
+    from hf_transfer.predictor import saved_recipe
+
+    rows = {name: Dataset.from_csv(str(places[name])) for name in ("source", "unlabelled", "test")}
+    named = recipe_of()
+    data = replace(
+        named.data,
+        source=replace(named.data.source, train=rows["source"]),
+        target=replace(named.data.target, train=rows["unlabelled"]),
+        test=rows["test"],
+    )
+    result = run(replace(named, data=data), tmp_path / "memory")
+    assert result.data["domains"] == run(named, tmp_path / "files").data["domains"]
+    saved = saved_recipe(tmp_path / "memory")
+    assert saved.data.source.train == "in memory (source train)" and saved.data.test == "in memory (test)"

