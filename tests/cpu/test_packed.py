@@ -7,7 +7,8 @@ from torch import nn
 from hf_transfer.cpu.packed import PackedLinear, pack_linear
 
 able = pytest.mark.skipif(
-    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU multiplies no bfloat16 in oneDNN"
+    not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+    reason="this CPU multiplies no bfloat16 in oneDNN",
 )
 
 
