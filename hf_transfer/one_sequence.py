@@ -18,8 +18,8 @@ ARCHITECTURES = ("bert", "camembert", "distilbert", "electra", "roberta", "xlm-r
 
 def serves(encoder) -> bool:
     """Whether `encoder` can read the rows of a batch as one sequence, here and now."""
-    config = encoder.config
-    return config.model_type in ARCHITECTURES and config._attn_implementation == NAME
+    config = getattr(encoder, "config", None)  # input embeddings alone have none
+    return getattr(config, "model_type", None) in ARCHITECTURES and config._attn_implementation == NAME
 
 
 def in_one_call(

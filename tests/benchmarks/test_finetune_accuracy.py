@@ -30,7 +30,7 @@ def test_missing_runs_are_measured_and_paired_by_seed(tmp_path, monkeypatch, cap
         compared.main()
     assert ran == [("Trainer", 1), ("ours", 1), *((name, seed) for seed in (2, 3) for name in SCORES)]
     found = json.loads((tmp_path / "found.json").read_text())
-    assert found["runs"]["ours"]["2"] == {"accuracy": 0.82, "loss": pytest.approx(0.18), "per_s": 10.0}
+    assert found["runs"]["ours"]["2"] == {"accuracy": 0.82, "loss": pytest.approx(0.18)}
     accuracy = found["differences"]["ours"]["accuracy"]
     # 0.02 +- t(0.975, 2) * 0.01 / sqrt(3), t = 4.3027
     assert accuracy == {"mean": 0.02, "low": -0.00484, "high": 0.04484, "seeds": 3}

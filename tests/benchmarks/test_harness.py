@@ -194,6 +194,7 @@ def fake_benchmarks(monkeypatch, tmp_path, **functions):
     monkeypatch.setattr(benchmark_run, "BENCHMARKS", {name: (f, 1, 1) for name, f in functions.items()})
     monkeypatch.setattr(benchmark_run, "RESULTS", tmp_path)
     monkeypatch.setattr(benchmark_run, "environment", lambda: MACHINE)
+    monkeypatch.setattr(benchmark_run, "device_kind", lambda device: "cpu-amx")
     monkeypatch.setattr(report, "plot", lambda *_: None)
 
 
@@ -214,17 +215,17 @@ def stopped(sizes):
 
 def test_a_failed_benchmark_loses_no_other(monkeypatch, tmp_path, capsys):
     fake_benchmarks(monkeypatch, tmp_path, first=good, second=broken, third=good)
-    harness.merge(tmp_path / "speed.json", "second", entry(speedup()))
+    harness.merge(tmp_path / "speed-cpu-amx.json", "second", entry(speedup()))
     assert benchmark_run.run(["first", "second", "third"], full=False, smoke=False) == 1
-    assert set(harness.read_results(tmp_path / "speed.json")["entries"]) == {"first", "second", "third"}
+    assert set(harness.read_results(tmp_path / "speed-cpu-amx.json")["entries"]) == {"first", "second", "third"}
     assert "second failed: 'features_s'" in capsys.readouterr().err
 
 
 def test_ctrl_c_keeps_what_is_done(monkeypatch, tmp_path):
     fake_benchmarks(monkeypatch, tmp_path, first=good, second=stopped, third=good)
     assert benchmark_run.run(["first", "second", "third"], full=False, smoke=False) == 130
-    assert set(harness.read_results(tmp_path / "speed.json")["entries"]) == {"first"}
-    assert "text features" in (tmp_path / "speed.md").read_text()
+    assert set(harness.read_results(tmp_path / "speed-cpu-amx.json")["entries"]) == {"first"}
+    assert "text features" in (tmp_path / "speed-cpu-amx.md").read_text()
 
 
 def test_a_smoke_run_leaves_the_committed_results_alone(monkeypatch, tmp_path, capsys):
