@@ -20,7 +20,7 @@ install: $(VENV)/.installed  ## make .venv and install this package with its dem
 demo: $(VENV)/.installed  ## train a BiLSTM on a frozen encoder on the SMS Spam Collection, offline
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no scripts/run_recipe.py text/lstm_frozen --demo
 
-test: $(VENV)/.installed  ## the default test tier, under ten minutes on two cores
+test: $(VENV)/.installed  ## the default test tier, ten to thirteen minutes on two cores
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not distributed and not hub and not gpu"
 
 test-all: $(VENV)/.installed  ## every test this machine can run
