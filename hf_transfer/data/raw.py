@@ -15,6 +15,7 @@ class RawText:
         validation (`str`, `float` or `datasets.Dataset`): a file, a Hub id, a split name of train's Hub data set, or the fraction to cut from train; none takes the data set's own split, else cuts 0.05.
         text (`str`): column with the text; none finds a column named text, sentence, content, review or body.
         train_split (`str`): which split of a Hub data set is trained on.
+        join (`bool`): lay short texts end to end, in pieces of max_length tokens; without it each is a piece of its own, as fine-tuning will see it.
         split_seed (`int`): seed of the cut and of the validation rows' masks, apart from the training seed.
         sep (`str`): separator of a table file; none is a comma for .csv and a tab for .tsv.
         header (`bool`): the first line of a .csv or .tsv file names the columns; without it they are named 0, 1, 2 and so on.
@@ -28,6 +29,7 @@ class RawText:
     validation: str | float | Dataset | None = None
     text: str | None = None
     train_split: str = "train"
+    join: bool = False
     split_seed: int = 0
     sep: str | None = None
     header: bool = True
@@ -36,6 +38,7 @@ class RawText:
     def __post_init__(self):
         _check_raw(self)
         _check_column(self, "text")
+        _check_bool(self, "join")
 
 
 @dataclass(frozen=True)

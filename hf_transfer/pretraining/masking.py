@@ -4,7 +4,7 @@ masks the same ones, and two measurements are made on the same masks."""
 import numpy as np
 import torch
 
-from .tokens import NO_WORD
+from .joining import NO_WORD
 
 FIXED = 2**32 - 1  # the epoch of rows that are masked alike every time
 

@@ -42,7 +42,7 @@ def open_task(recipe, splits, order, seed: int) -> Task:
     with order.clock("tokenise"), order.state.local_main_process_first():
         work = order.checkpoints / "work"
         pieces = {
-            name: tokenise(getattr(splits, name), tokenizer, backbone.max_length, work)
+            name: tokenise(getattr(splits, name), tokenizer, backbone.max_length, work, recipe.data.join)
             for name in ("train", "validation")
         }
     # Measured in batches of like length; the masks go by the row's place in this order.
@@ -52,7 +52,7 @@ def open_task(recipe, splits, order, seed: int) -> Task:
         f"{head.probability:.0%} of the {units} are masked, anew in every epoch; validation keeps its masks "
         f"(seed {recipe.data.split_seed})",
         f"{len(pieces['train']):,} train and {len(by_length):,} validation pieces, of {backbone.max_length} tokens "
-        "at most",
+        "at most" + (", texts laid end to end" if recipe.data.join else ""),
     ]
     if new_head:
         lines.append(

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..inputs import bar_from
-
-NO_WORD = -1  # special tokens, which are never masked
+from .joining import NO_WORD, joined
 
 
 def check_tokenizer(tokenizer, checkpoint: str, whole_word: bool) -> None:
@@ -25,7 +24,7 @@ def check_tokenizer(tokenizer, checkpoint: str, whole_word: bool) -> None:
         )
 
 
-def tokenise(rows, tokenizer, max_length: int, folder: Path):
+def tokenise(rows, tokenizer, max_length: int, folder: Path, join: bool = False):
     """Turn texts into pieces of at most `max_length` tokens; of a longer text nothing is left out.
 
     Words are those of the tokenizer itself (`word_ids`). transformers' collator for whole words goes by gaps between
@@ -35,6 +34,7 @@ def tokenise(rows, tokenizer, max_length: int, folder: Path):
     Args:
         rows (`datasets.Dataset`): one column `text`.
         folder (`Path`): for the Arrow file.
+        join (`bool`): lay texts end to end, a thousand at a time, so that nearly all pieces have `max_length` tokens.
 
     Returns:
         `datasets.Dataset`: `input_ids`, perhaps `token_type_ids`, `words` (number of the word, or -1), and `length`.
@@ -43,16 +43,22 @@ def tokenise(rows, tokenizer, max_length: int, folder: Path):
 
     def encode(batch):
         found = tokenizer(
-            batch["text"], truncation=True, max_length=max_length, return_overflowing_tokens=True,
-            return_attention_mask=False,
+            batch["text"], truncation=not join, max_length=None if join else max_length,
+            return_overflowing_tokens=not join, return_attention_mask=False, verbose=False,
         )  # fmt: skip
-        count = len(found["input_ids"])
-        words = [[NO_WORD if word is None else word for word in found.word_ids(row)] for row in range(count)]
-        kept = {name: found[name] for name in ("input_ids", "token_type_ids") if name in found}
-        return {**kept, "words": words, "length": [len(ids) for ids in found["input_ids"]]}
+        ids = found["input_ids"]
+        words = [[NO_WORD if word is None else word for word in found.word_ids(row)] for row in range(len(ids))]
+        kept = {"input_ids": ids}
+        if "token_type_ids" in found:
+            kept["token_type_ids"] = found["token_type_ids"]
+        if join:
+            pieces = list(joined(list(zip(ids, words, strict=True)), max_length))
+            kept = {name: [[0] * len(piece) for piece, _ in pieces] for name in kept}  # one segment, as without
+            kept["input_ids"], words = [piece for piece, _ in pieces], [words for _, words in pieces]
+        return {**kept, "words": words, "length": [len(piece) for piece in kept["input_ids"]]}
 
     folder.mkdir(parents=True, exist_ok=True)
-    name = Hasher.hash((rows._fingerprint, max_length, len(tokenizer), "words"))
+    name = Hasher.hash((rows._fingerprint, max_length, len(tokenizer), join, "words"))
     with bar_from(20_000, len(rows)):
         return rows.map(
             encode, batched=True, remove_columns=["text"], desc="tokenise",

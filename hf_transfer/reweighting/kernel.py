@@ -45,6 +45,11 @@ class Kernel:
         if self.left.element_size() * len(left) * len(right) <= KEEP_BYTES:
             self.matrix = torch.cat(list(self._blocks()))
 
+    @property
+    def kept(self) -> bool:
+        """Whether the matrix is there as a whole, so that a product costs little."""
+        return self.matrix is not None
+
     def __matmul__(self, values: np.ndarray) -> np.ndarray:
         """Return the product with a vector of shape `(m,)`."""
         vector = torch.from_numpy(values).to(self.left.dtype)

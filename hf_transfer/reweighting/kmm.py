@@ -39,7 +39,8 @@ class KMM:
 
         Returns:
             [`Weights`]: `about` holds `gamma`, `objective` and `gap`, by how much at most the objective could be
-            lower.
+            lower; of more source rows than 2 GB hold a kernel matrix of (23,000) also `landmarks`, the rows by which
+            it was told in the search.
 
         Raises:
             `UserError`: features that do not fit each other.

@@ -3,14 +3,17 @@
 Accelerated projected gradients (FISTA: Beck & Teboulle 2009; restarted as O'Donoghue & Candes 2015) need one product
 with the kernel matrix per step. Being a convex problem over a simple set, it comes with a certificate: a linear
 function bounds the objective from below (Frank & Wolfe 1956), so that how far off the answer can be is known.
+Where the matrix is too large to be kept, the search goes by one of low rank; the whole one certifies what it finds.
 """
 
 import numpy as np
 
 from .kernel import Kernel, median_gamma
+from .nystrom import LowRankKernel
 from .weights import Weights, normalised
 
 TOLERANCE = 1e-5  # of the objective: the gap at which the search ends
+LOW_RANK_TOLERANCE = 1e-4  # a closer search would fit what the low rank leaves out
 MAX_STEPS = 3000
 LOOK_EVERY = 10  # steps between two looks at the gap
 
@@ -23,11 +26,11 @@ def match_means(source: np.ndarray, target: np.ndarray, gamma: float | None, bou
     feasible = Feasible(count - slack, count + slack, bound)
     kernel = Kernel(source, source, gamma)
     kappa = Kernel(source, target, gamma) @ np.ones(len(target)) * (count / len(target))
-    weights, steps, objective, gap = minimise(kernel, kappa, feasible, np.ones(count))
-    return normalised(
-        weights,
-        {"gamma": gamma, "objective": objective, "gap": gap, "steps": steps, "sum": float(weights.sum())},
-    )
+    searched, tolerance = (kernel, TOLERANCE) if kernel.kept else (LowRankKernel(source, gamma), LOW_RANK_TOLERANCE)
+    weights, steps = minimise(searched, kappa, feasible, np.ones(count), tolerance)
+    objective, gap = certificate(weights, kernel @ weights, kappa, feasible)
+    about = {"gamma": gamma, "objective": objective, "gap": gap, "steps": steps, "sum": float(weights.sum())}
+    return normalised(weights, about if kernel.kept else {**about, "landmarks": searched.landmarks})
 
 
 class Feasible:
@@ -63,15 +66,15 @@ class Feasible:
         return float(shares @ ordered)
 
 
-def minimise(kernel, kappa: np.ndarray, feasible: Feasible, start: np.ndarray):
-    """Minimise 1/2 w'Kw - kappa'w.
+def minimise(kernel, kappa: np.ndarray, feasible: Feasible, start: np.ndarray, tolerance: float):
+    """Minimise 1/2 w'Kw - kappa'w until the gap is at most `tolerance` of the objective.
 
     Returns:
-        The weights, the steps taken, the objective, and how much lower at most it could be.
+        The weights and the steps taken.
     """
     step = 1.0 / largest_eigenvalue(kernel, len(start))
     weights = ahead = feasible.nearest(start)
-    momentum, product = 1.0, kernel @ weights
+    momentum = 1.0
     for number in range(1, MAX_STEPS + 1):
         slope = (kernel @ ahead) - kappa
         new = feasible.nearest(ahead - step * slope)
@@ -81,15 +84,16 @@ def minimise(kernel, kappa: np.ndarray, feasible: Feasible, start: np.ndarray):
         faster = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         ahead = new + (momentum - 1) / faster * (new - weights)
         weights, momentum = new, faster
-        if number % LOOK_EVERY == 0 or number == MAX_STEPS:
-            product = kernel @ weights
-            objective, gap = _certificate(weights, product, kappa, feasible)
-            if gap <= TOLERANCE * abs(objective):
+        if number % LOOK_EVERY == 0:
+            objective, gap = certificate(weights, kernel @ weights, kappa, feasible)
+            if gap <= tolerance * abs(objective):
                 break
-    return weights, number, *_certificate(weights, product, kappa, feasible)
+    return weights, number
 
 
-def _certificate(weights, product, kappa, feasible) -> tuple[float, float]:
+def certificate(weights, product, kappa, feasible) -> tuple[float, float]:
+    """Return the objective at `weights`, whose product with the kernel is `product`, and how much lower at most it
+    could be."""
     slope = product - kappa
     return float(weights @ (product / 2 - kappa)), float(slope @ weights - feasible.lowest(slope))
 

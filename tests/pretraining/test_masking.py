@@ -7,8 +7,9 @@ from datasets import Dataset
 from mini import mini_text_checkpoint
 
 from hf_transfer import MaskedLMHead, TextBackbone, UserError
+from hf_transfer.pretraining.joining import NO_WORD, joined
 from hf_transfer.pretraining.masking import MaskedCollator, MaskedRows, MaskedTokensOnly, choose_positions, mask
-from hf_transfer.pretraining.tokens import NO_WORD, check_tokenizer, tokenise
+from hf_transfer.pretraining.tokens import check_tokenizer, tokenise
 
 WORDS = np.array([NO_WORD, 0, 0, 0, 1, 2, 2, 3, 4, 5, 6, 7, NO_WORD])
 
@@ -70,6 +71,34 @@ def test_a_long_text_becomes_pieces_and_loses_nothing(rows):
     assert max(pieces["length"]) == 16 and len(pieces) == 2 + 3  # 40 tokens, 14 to a piece
     assert sum(length - 2 for length in pieces["length"]) == 4 + 8 + 40
     assert all(words[0] == words[-1] == NO_WORD for words in pieces["words"])
+
+
+def test_joined_texts_fill_pieces_with_a_separator_between_them(mini_text, tmp_path):
+    tokenizer = TextBackbone(str(mini_text), max_length=16).processor()
+    texts = Dataset.from_dict(
+        {"text": ["the film was great", "a poor actor and a very dull plot", "good " * 40, "bad"]}
+    )
+    alone = tokenise(texts, tokenizer, 512, tmp_path / "alone")
+    pieces = tokenise(texts, tokenizer, 16, tmp_path / "joined", join=True)
+    assert all(length in (15, 16) for length in pieces["length"][:-1])  # 15 where a cut fell beside a separator
+    start, stop = tokenizer.cls_token_id, tokenizer.sep_token_id
+    assert all(ids[0] == start and ids[-1] == stop and start not in ids[1:] for ids in pieces["input_ids"])
+    inner = [token for ids in pieces["input_ids"] for token in ids[1:-1] if token != stop]
+    assert inner == [token for ids in alone["input_ids"] for token in ids[1:-1]]
+    # The first piece holds the first two texts, with one separator between them, and no word of both.
+    first = pieces[0]
+    assert first["input_ids"][1:14] == alone[0]["input_ids"][1:] + alone[1]["input_ids"][1:-1]
+    assert first["words"][:14] == [NO_WORD, 0, 1, 2, 3, NO_WORD, 4, 5, 6, 7, 8, 9, 10, 11]
+
+
+def test_joined_texts_cut_beside_a_separator_do_not_have_two_of_them():
+    text = [2, 10, 11, 12, 3], [NO_WORD, 0, 1, 2, NO_WORD]
+    for length in range(3, 14):
+        pieces = list(joined([text] * 5, length))
+        assert [token for ids, _ in pieces for token in ids if token >= 10] == [10, 11, 12] * 5
+        for ids, words in pieces:
+            assert len(ids) == len(words) <= length and ids[0] == 2 and ids[-1] == 3
+            assert all({one, other} != {3} for one, other in zip(ids, ids[1:], strict=False))
 
 
 def test_masks_follow_seed_epoch_and_row_alone(rows):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hf_transfer.errors import UserError
-from hf_transfer.reweighting import KLIEP, KMM, DensityRatio, TrAdaBoost, Weights
+from hf_transfer.reweighting import KLIEP, KMM, DensityRatio, TrAdaBoost, Weights, nystrom
 from hf_transfer.reweighting import kernel as kernels
 from hf_transfer.reweighting.boosting import boost
 from hf_transfer.reweighting.kernel import Kernel, median_gamma
@@ -88,6 +88,20 @@ def test_a_kernel_that_is_not_kept_gives_the_same_products(monkeypatch):
     assert blocks.matrix is None
     vector = np.random.default_rng(0).random(300)
     assert blocks @ vector == pytest.approx(kept @ vector, rel=1e-5)
+
+
+def test_kmm_of_more_rows_than_a_kernel_is_kept_of_comes_as_close(monkeypatch):
+    source, target = shifted(600)
+    whole = KMM().fit(source, target)
+    monkeypatch.setattr(kernels, "KEEP_BYTES", 8 * 600)
+    monkeypatch.setattr(nystrom, "LANDMARKS", 200)
+    found = KMM().fit(source, target)
+    assert found.about["landmarks"] == 200 and "landmarks" not in whole.about
+    # The gap is that of the whole kernel, and true: the optimum lies between the objective and the objective less it.
+    assert 0 < found.about["gap"] < 5e-3 * abs(found.about["objective"])
+    assert found.about["objective"] - found.about["gap"] <= whole.about["objective"]
+    assert found.about["objective"] <= whole.about["objective"] * 0.998  # both are below 0
+    assert np.corrcoef(found.values, whole.values)[0, 1] > 0.8
 
 
 def test_the_median_heuristic():
