@@ -41,4 +41,4 @@ def objective_context(plan, model, depths, processor, splits, work: Path, head_l
 
 def _source(recipe, model, processor, rows, work: Path) -> Source:
     encoded = encode(recipe.backbone, processor, rows, work)
-    return load_source(model, recipe, encoded, rows["label"], collator(recipe.backbone, processor))
+    return load_source(model, recipe, encoded, rows["label"][:], collator(recipe.backbone, processor))

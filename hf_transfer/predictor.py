@@ -212,7 +212,7 @@ class Predictor:
 
         data = replace(self.recipe.data, **overrides)
         rows = load_labelled(data, source, self.labels, self._named(overrides))
-        labels = np.asarray(rows["label"])
+        labels = np.asarray(rows["label"][:])
         logits = self.logits(rows.remove_columns("label"), "evaluate")
         return compute_metrics(logits, labels, self.labels.problem_type, self.recipe.metrics)
 

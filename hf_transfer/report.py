@@ -78,7 +78,7 @@ def measure(predictor, splits, metrics, headline: tuple[str, bool]) -> dict:
     scores = {}
     for split in ("validation", "test"):
         rows = getattr(splits, split)
-        truth = np.asarray(rows["label"])
+        truth = np.asarray(rows["label"][:])
         logits = predictor.logits(rows.remove_columns("label"), f"evaluate, {split}")
         scores[split] = compute_metrics(logits, truth, kind, metrics)
         intervals = bootstrap_ci(logits, truth, kind, name)
@@ -89,7 +89,7 @@ def measure(predictor, splits, metrics, headline: tuple[str, bool]) -> dict:
         "validation_ci95": scores["validation_ci95"],
         "per_class": per_class(logits, truth, kind, splits.labels.names),
         "confusion": confusion(logits, truth, kind),
-        "baselines": {"majority_class": majority_baseline(np.asarray(splits.train["label"]), truth, kind)},
+        "baselines": {"majority_class": majority_baseline(np.asarray(splits.train["label"][:]), truth, kind)},
     }
 
 

@@ -41,8 +41,8 @@ def _weigh(method, parts: dict, splits) -> Weighting:
     from ..reweighting import Weights
 
     source = np.concatenate([parts[name].vectors() for name in ("train", "validation")])
-    labels = np.concatenate([np.asarray(splits.train["label"]), np.asarray(splits.validation["label"])])
-    target, given = parts["target"].vectors(), np.asarray(splits.target["label"])
+    labels = np.concatenate([np.asarray(splits.train["label"][:]), np.asarray(splits.validation["label"][:])])
+    target, given = parts["target"].vectors(), np.asarray(splits.target["label"][:])
     if getattr(method, "needs_labels", False):
         target, given = target[given >= 0], given[given >= 0]
         found = method.fit(source, target, labels, given)

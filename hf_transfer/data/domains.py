@@ -48,7 +48,7 @@ class Domains(Splits):
     @property
     def labelled(self) -> np.ndarray:
         """Which rows of `target` have a label that was read."""
-        return np.flatnonzero(np.asarray(self.target["label"]) != UNLABELLED)
+        return np.flatnonzero(np.asarray(self.target["label"][:]) != UNLABELLED)
 
     def target_alone(self) -> Splits:
         """The labelled target rows as splits of their own: what could be learnt without a source."""

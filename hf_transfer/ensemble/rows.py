@@ -29,7 +29,7 @@ class Rows:
             data = predictor.recipe.data
             parts["second_test"] = load_labelled(data, second_test, predictor.labels, predictor.columns)
         self.names = tuple(parts)
-        self._labels = {name: np.asarray(part["label"]) for name, part in parts.items()}
+        self._labels = {name: np.asarray(part["label"][:]) for name, part in parts.items()}
         self._encoded = {
             name: encode(predictor.backbone, predictor.processor, part.remove_columns("label"))
             for name, part in parts.items()

@@ -73,5 +73,5 @@ def record_splits(
 
 
 def _labels(rows) -> np.ndarray:
-    labels = np.asarray(rows.with_format(None)["label"])
+    labels = np.asarray(rows.with_format(None)["label"][:])
     return labels.astype(np.float32) if labels.dtype.kind == "f" else labels.astype(np.int64)

@@ -21,7 +21,7 @@ def compare(target: RunResult, baseline: RunResult, spec) -> dict:
     for result in (target, baseline):
         predictor = load(result.output_dir)
         rows = load_data(spec, label_order=predictor.labels.names, progress=False).test
-        labels = np.asarray(rows["label"])
+        labels = np.asarray(rows["label"][:])
         logits.append(predictor.logits(rows.remove_columns("label"), "compare"))
     gain, interval = paired_bootstrap(*logits, labels, target.problem_type, name)
     if not higher:
