@@ -15,7 +15,6 @@ from .pairs import PAIRS
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "adaptation.json"
 LABELLED = 10  # target rows of each class whose labels TrAdaBoost may read
 AS_TRAINED = "as_trained"
-SPACES = ("raw", "scale", "coral")
 
 
 def key(pair: str, net: str, seed: int) -> str:
@@ -47,6 +46,7 @@ def measure(pair: str, net: str, seed: int, methods=None) -> dict:
     """
     from hf_transfer import run
     from hf_transfer.adaptation.cheap import WITH_LABELS, WITHOUT_LABELS, try_methods
+    from hf_transfer.adaptation.trying import distances
     from hf_transfer.adaptation.verdict import judge
     from hf_transfer.data import load_data
 
@@ -83,7 +83,7 @@ def measure(pair: str, net: str, seed: int, methods=None) -> dict:
             if "effective_sample_size" in one.about
         },
         "source": result.metrics["test"]["accuracy"],
-        "a_distance": distances(x, t),
+        "a_distance": {space: round(apart, 4) for space, apart in distances(x, t).items()},
         "rows": {"source": len(x), "target": len(t), "test": len(test), "width": x.shape[1]},
         "learn_s": round(learnt - start, 1),
         "extract_s": round(extracted - learnt, 1),
@@ -91,15 +91,6 @@ def measure(pair: str, net: str, seed: int, methods=None) -> dict:
         "settings": settings(pair, net, seed),
         "device_name": environment()["device_name"],
     }
-
-
-def distances(source, target) -> dict[str, float]:
-    """Return the proxy A-distance before and after the source is moved."""
-    from hf_transfer.adaptation.distance import proxy_a_distance
-    from hf_transfer.adaptation.moving import coral, scale
-
-    moved = {"raw": source, "scale": scale(source, target), "coral": coral(source, target)}
-    return {name: round(proxy_a_distance(moved[name], target), 4) for name in SPACES}
 
 
 def some_labels(labels, count: int, seed: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from .cells import LABELLED, SPACES
+from .cells import LABELLED
 from .pairs import IMAGE_SIZE, PAIRS, RATES
 from .summary import (
     READS_LABELS,
@@ -108,10 +108,10 @@ def _pair(content, pair: str) -> list[str]:
         made = [choice(content, pair, net, pick) for net in nets]
         choices.append([title, *(_choice(one) for one in made)])
     apart = [["proxy A-distance", *(NETS[net] for net in nets)]]
-    for space in SPACES:
+    for space in ("before", "scale", "coral"):
         found = [[cell["a_distance"][space] for cell in cells_of(content, pair, net).values()] for net in nets]
         apart.append(
-            [{"raw": "before"}.get(space, f"after {space}"), *(f"{statistics.fmean(one):.2f}" for one in found)]
+            [space if space == "before" else f"after {space}", *(f"{statistics.fmean(one):.2f}" for one in found)]
         )
     return [f"## {PAIRS[pair].title}", _table(rows), _table(choices), _table(apart)]
 

@@ -132,7 +132,7 @@ def cell(**values) -> dict:
         },
         "criteria": {name: dict.fromkeys(CRITERIA, one) for name, (_, one) in values.items() if name != "as_trained"},
         "seconds": {name: 1.5 for name in values if name != "as_trained"},
-        "a_distance": {"raw": 2.0, "scale": 1.0, "coral": 0.5},
+        "a_distance": {"before": 2.0, "scale": 1.0, "coral": 0.5},
         "rows": {"source": 1000, "target": 500, "test": 100, "width": 8},
         "settings": {},
         "device_name": "A CPU",
@@ -232,7 +232,7 @@ def test_a_cell_is_measured_and_kept(mini_pair, capsys, monkeypatch):
     # A frozen net's head is the same fit, so that nothing can be told between the two.
     assert one["test"]["as_trained"]["value"] == one["test"]["source_only"]["value"]
     assert one["rows"] == {"source": 64, "target": 64, "test": 18, "width": 16}
-    assert set(one["a_distance"]) == {"raw", "scale", "coral"}
+    assert set(one["a_distance"]) == {"before", "scale", "coral"}
     assert "mini/frozen/0: source_only 0." in capsys.readouterr().out
     monkeypatch.setattr(adaptation, "measure", lambda *_: pytest.fail("measured again"))
     adaptation.carry_out(found, [("mini", "frozen", 0)])
