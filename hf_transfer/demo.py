@@ -12,6 +12,7 @@ PRETRAINING = {
     "text": dict(num_train_epochs=1),
     "image": dict(num_train_epochs=2, per_device_train_batch_size=64),
 }
+SMALL_PICTURES = 48  # pixels, where a net goes over them many times; the digits have 28
 # What pretraining is for are few labels; with all 3,500 digits a target needs no help, and twice the minutes.
 PICTURES_PER_CLASS = 50
 
@@ -21,10 +22,10 @@ def demo_recipe(recipe):
 
     Texts: MiniLM on the SMS Spam Collection, or on two tasks made from it where the recipe has two. Images:
     EfficientNet-Lite0 on 5,000 MNIST digits at 96 pixels. Two domains: short messages and long ones, MNIST's digits
-    and scikit-learn's. There is one checkpoint of each kind, so of two text
-    encoders one is its input embeddings alone, and of two nets one is cut at a lower stage. Rows with both: the
-    digits, each with a hint in words that tells which half of them to look in. What pretrains does so for an epoch or
-    two, and of a pipeline of images the target has 50 labelled ones per class.
+    and scikit-learn's. There is one checkpoint of each kind: of two text encoders one is its input embeddings alone,
+    and of two nets one is cut at a lower stage. Rows with both: the digits, each with a hint in words that tells which
+    half of them to look in. What pretrains does so for an epoch or two, on images at 48 pixels, and of a pipeline of
+    images the target has 50 labelled ones per class.
 
     Raises:
         `UserError`: a package of the `demo` extra is not installed.
@@ -59,7 +60,7 @@ def _domains_demo(recipe):
         for one, name, more in ((data.source, names[0], ()), (data.target, names[1], ("train_per_class",)))
     )
     data = replace(data, source=source, target=target, test=0.4)
-    backbone = _encoder(recipe.backbone) if texts else replace(_net(recipe.backbone, True), image_size=48)
+    backbone = _encoder(recipe.backbone) if texts else replace(_net(recipe.backbone, True), image_size=SMALL_PICTURES)
     # Before the colon a shipped recipe names its own domains.
     shown = "short messages to long ones" if texts else "MNIST to scikit-learn's digits"
     summary = f"{shown}: {recipe.summary.rpartition(': ')[2]}"
@@ -70,9 +71,14 @@ def _with_few_pictures(recipe):
     from .data import ImageClassification
 
     data = recipe.data
-    if not isinstance(data, ImageClassification) or data.train_per_class is not None:
+    if not isinstance(data, ImageClassification):
         return recipe
-    return replace(recipe, data=replace(data, train_per_class=PICTURES_PER_CLASS))
+    count = PICTURES_PER_CLASS if data.train_per_class is None else data.train_per_class
+    return replace(
+        recipe,
+        data=replace(data, train_per_class=count),
+        backbone=replace(recipe.backbone, image_size=SMALL_PICTURES),  # as it was pretrained
+    )
 
 
 def _pretraining(recipe) -> dict:
@@ -130,6 +136,7 @@ def _image_demo(recipe):
     backbone = _net(recipe.backbone, _trains_backbone(recipe))
     if isinstance(recipe.data, RawImages):
         data = RawImages(_pictures(), split_seed=recipe.data.split_seed)
+        backbone = replace(backbone, image_size=SMALL_PICTURES)
         return replace(recipe, data=data, backbone=backbone, training=_pretraining(recipe))
     return replace(recipe, data=_digits(recipe), backbone=backbone)
 

@@ -42,4 +42,5 @@ def test_pretraining_is_cut_to_minutes_and_a_target_of_few_pictures_follows():
     assert simclr.training["per_device_train_batch_size"] == 64
     before, target = demo.demo_recipe(load_recipe("pipelines/simclr_then_transfer")).recipes
     assert before == simclr and target.data.train_per_class == 50
+    assert simclr.backbone.image_size == target.backbone.image_size == 48
     assert demo.demo_recipe(load_recipe("vision/full_finetune")).data.train_per_class is None

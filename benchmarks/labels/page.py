@@ -163,7 +163,7 @@ def _how(content: Mapping, kinds: list[str]) -> str:
         "Fewer labels are a part of more. Train and validation rows are balanced over the classes, except where all "
         "labels are used; test rows are as they come, so texts are tested on 87% ham.",
         "- Validation has as many rows as train, at most 40 of each class; where all labels are used it is a tenth of "
-        "them. It chooses the linear layer's L2 penalty and, on a draw of its own, the learning rates; no epoch is "
+        "them. It chooses the linear layer's L2 penalty and, on draws of their own, the learning rates; no epoch is "
         "chosen on it.",
         f"- Learning rate: {content['rule']}. Chosen: {'; '.join(sorted(rates))}.",
         "- Everything else was fixed beforehand: batch sizes and epochs by size, the same for all that train the "
