@@ -144,6 +144,12 @@ class _RecurrentHead(nn.Module):
 
     def forward(self, features: Features) -> torch.Tensor:
         states, lengths = features.tokens, features.mask.sum(1).clamp(min=1).to(torch.long)
+        if _needs_float32(states):
+            with torch.autocast("cpu", enabled=False):
+                return self._logits(states.float(), lengths)
+        return self._logits(states, lengths)
+
+    def _logits(self, states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         positions = torch.arange(states.shape[1], device=states.device).unsqueeze(0)
         # Position t of a row of length n comes from n - 1 - t; padding stays where it is.
         mirrored = torch.where(positions < lengths.unsqueeze(1), lengths.unsqueeze(1) - 1 - positions, positions)
@@ -200,6 +206,13 @@ class AttentionHead(nn.Module):
         query = self.query.expand(tokens.shape[0], -1, -1)
         pooled, _ = self.attention(query, tokens, tokens, key_padding_mask=hidden, need_weights=False)
         return self.out(self.dropout(pooled.squeeze(1)))
+
+
+def _needs_float32(states: torch.Tensor) -> bool:
+    """Whether autocast would ask for what fails: an LSTM in bfloat16 on a CPU without instructions that oneDNN can do
+    it by ("could not create a primitive descriptor")."""
+    on_cpu = states.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+    return on_cpu and not torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
 def _take(states: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

@@ -199,12 +199,24 @@ def measure_some(monkeypatch, *words) -> None:
     strategies.main()
 
 
-def test_learning_rates_are_chosen_first_and_on_a_draw_of_their_own(kept, monkeypatch):
+def test_learning_rates_are_chosen_first_and_on_draws_of_their_own(kept, monkeypatch):
     measure_some(monkeypatch)
-    grid = [("text", "full", 32, 100, rate, True) for rate in METHODS["full"].rates["text"]]
+    rates = METHODS["full"].rates["text"]
+    grid = [("text", "full", 32, seed, rate, True) for seed in (100, 101, 102) for rate in rates]
     assert kept == [*grid, ("text", "full", 8, 0, 3e-4, False), ("text", "linear_probe", 8, 0, None, False)]
     tried = strategies.read()["grid"]
-    assert len(tried) == 3 and not any("test" in one for one in tried.values())
+    assert len(tried) == 9 and not any("test" in one for one in tried.values())
+
+
+def test_a_rate_that_collapses_on_one_draw_is_not_chosen():
+    rates = METHODS["full"].rates["text"]
+    losses = {100: (0.3, 0.2, 0.1), 101: (0.3, 0.2, 0.1), 102: (0.3, 0.2, 0.9)}
+    grid = {
+        cells.key("text", "full", 32, seed, rate): {"validation": {"loss": loss}}
+        for seed, those in losses.items()
+        for rate, loss in zip(rates, those, strict=True)
+    }
+    assert strategies.chosen_rate({"grid": grid}, "text", "full") == rates[1]
 
 
 def test_what_was_measured_is_kept_and_other_settings_are_measured_anew(kept, monkeypatch):

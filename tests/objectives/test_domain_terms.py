@@ -152,7 +152,7 @@ def test_a_batch_with_hardly_any_target_rows_gives_a_number(objective, target):
 
 
 def test_pseudo_labels_by_hand():
-    batch = seen(source=1, target=2, labels=2, width=2)
+    batch = seen(source=1, target=2, labels=2, width=2, progress=1.0)
     shares = torch.tensor([[0.5, 0.5], [0.9, 0.1], [0.6, 0.4]])
     order = torch.argsort(batch.domains, stable=True)
     logits = torch.empty(3, 2)
@@ -163,6 +163,15 @@ def test_pseudo_labels_by_hand():
     assert built(EntropyMinimisation())(batch).item() == pytest.approx(
         -sum(p * math.log(p) for p in (0.9, 0.1, 0.6, 0.4)) / 2, rel=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    "objective", [EntropyMinimisation(begins=0.2, full=0.6), PseudoLabels(0.5, begins=0.2, full=0.6)]
+)
+def test_what_strengthens_an_opinion_comes_in_late(objective):
+    at = {progress: built(objective)(seen(progress=progress)).item() for progress in (0.0, 0.2, 0.3, 0.6, 1.0)}
+    assert at[0.0] == at[0.2] == 0.0 < at[1.0] == at[0.6]
+    assert at[0.3] == pytest.approx(at[1.0] / 4)
 
 
 def test_class_confusion_of_certain_rows_is_none_and_of_guesses_is_whole():
@@ -179,6 +188,8 @@ def test_class_confusion_of_certain_rows_is_none_and_of_guesses_is_whole():
         (lambda: DANN(hidden_size=0), "hidden_size"),
         (lambda: CDAN(most=3), "most"),
         (lambda: PseudoLabels(threshold=1.0), "threshold"),
+        (lambda: PseudoLabels(begins=0.7), "begins"),
+        (lambda: EntropyMinimisation(full=1.5), "full"),
         (lambda: MCC(temperature=0.0), "temperature"),
         (lambda: MCC().check(False, "regression"), "regression"),
     ],

@@ -1,38 +1,60 @@
 """Terms that learn from what the model itself says of unlabelled target rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...errors import UserError
 from .base import DomainObjective
 
 
 @dataclass(frozen=True)
-class EntropyMinimisation(DomainObjective):
-    """Mean entropy of the class probabilities of unlabelled target rows (Grandvalet & Bengio 2004): a boundary should
-    not run through where the rows are."""
+class _OwnOpinion(DomainObjective):
+    """What strengthens the model's own opinion comes in late: an opinion of the first steps is worth nothing, and once
+    strengthened it stays."""
 
+    begins: float = field(default=0.1, kw_only=True)
+    full: float = field(default=0.6, kw_only=True)
     classes_only = True
+
+    def __post_init__(self):
+        if not 0 <= self.begins <= self.full <= 1:
+            raise UserError(
+                f"objective.begins is {self.begins} and objective.full {self.full}; allowed: shares of the training, "
+                "0 <= begins <= full <= 1"
+            )
+
+
+@dataclass(frozen=True)
+class EntropyMinimisation(_OwnOpinion):
+    """Mean entropy of the class probabilities of unlabelled target rows (Grandvalet & Bengio 2004): a boundary should
+    not run through where the rows are.
+
+    Args:
+        begins, full (`float`): between these shares of the training its weight grows from 0 to 1, as that of
+            [`PseudoLabels`]: most of what is certain early is wrong.
+    """
 
     def build(self, context):
         """Return the module that computes it; see [`EntropyTerm`]."""
         from .unlabelled_terms import EntropyTerm
 
-        return EntropyTerm()
+        return EntropyTerm(self.begins, self.full)
 
 
 @dataclass(frozen=True)
-class PseudoLabels(DomainObjective):
+class PseudoLabels(_OwnOpinion):
     """Cross-entropy of unlabelled target rows against the model's own label, where it is certain enough (Lee 2013).
     Rows below the threshold add nothing, and count in the mean.
 
     Args:
         threshold (`float`): probability from which a label is believed.
+        begins, full (`float`): between these shares of the training its weight grows from 0 to 1 in a straight line
+            (the paper's alpha(t), its equation 16).
     """
 
     threshold: float = 0.95
-    classes_only = True
 
     def __post_init__(self):
+        super().__post_init__()
         if not 0 < self.threshold < 1:
             raise UserError(f"objective.threshold is {self.threshold}; allowed: above 0, below 1")
 
@@ -40,7 +62,7 @@ class PseudoLabels(DomainObjective):
         """Return the module that computes it; see [`PseudoLabelsTerm`]."""
         from .unlabelled_terms import PseudoLabelsTerm
 
-        return PseudoLabelsTerm(self.threshold)
+        return PseudoLabelsTerm(self.threshold, self.begins, self.full)
 
 
 @dataclass(frozen=True)

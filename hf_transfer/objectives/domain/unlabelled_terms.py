@@ -8,13 +8,21 @@ from .both import TARGET
 
 
 class _OnTarget(Term):
-    """A mean over the target rows that no label counts for."""
+    """A mean over the target rows that no label counts for.
+
+    Args:
+        begins, full (`float`): shares of the training between which its weight grows from 0 to 1.
+    """
+
+    def __init__(self, begins: float = 0.0, full: float = 0.0):
+        super().__init__()
+        self.begins, self.full = begins, full
 
     def forward(self, seen: Seen) -> torch.Tensor:
         logits = seen.logits.float()[(seen.domains == TARGET) & (seen.weights == 0)]
         if not len(logits):
             return seen.logits.sum() * 0.0
-        return self.of(logits) * seen.counted
+        return self.of(logits) * seen.counted * ramp(seen.progress, self.begins, self.full)
 
     def of(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the term of logits of shape `(rows, num_labels)`."""
@@ -34,13 +42,13 @@ class PseudoLabelsTerm(_OnTarget):
     """Cross-entropy against the model's own certain labels.
 
     Args:
-        threshold (`float`): see [`PseudoLabels`].
+        threshold, begins, full (`float`): see [`PseudoLabels`].
     """
 
     name = "pseudo_labels"
 
-    def __init__(self, threshold: float):
-        super().__init__()
+    def __init__(self, threshold: float, begins: float, full: float):
+        super().__init__(begins, full)
         self.threshold = threshold
 
     def of(self, logits: torch.Tensor) -> torch.Tensor:
@@ -64,6 +72,13 @@ class MCCTerm(_OnTarget):
 
     def of(self, logits: torch.Tensor) -> torch.Tensor:
         return class_confusion(logits, self.temperature)
+
+
+def ramp(progress: float, begins: float, full: float) -> float:
+    """Return 0 up to `begins`, 1 from `full` on, and a straight line between."""
+    if progress >= full:
+        return 1.0
+    return max(0.0, progress - begins) / (full - begins)
 
 
 def entropy(logits: torch.Tensor) -> torch.Tensor:
