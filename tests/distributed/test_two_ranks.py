@@ -42,6 +42,7 @@ def words(tmp_path, mini_text):
     return ["--data.train", str(rows), "--backbone.checkpoint", str(mini_text), "--backbone.max_length", "32"]
 
 
+@pytest.mark.distributed
 def test_full_fine_tuning_reaches_the_same_accuracy(tmp_path, words):
     words += ["--num_train_epochs", "5", "--learning_rate", "5e-3", "--warmup_steps", "0"]
     one, two = (train(ranks, "text/full_finetune", tmp_path / str(ranks), *words) for ranks in (1, 2))

@@ -22,6 +22,7 @@ from hf_transfer.features.fast_copy import fold_batch_norms
 from hf_transfer.features.splits import record_splits
 from hf_transfer.inputs import collator, encode
 from hf_transfer.linear_fit import fit_linear
+from hf_transfer.precision import device_kind
 from hf_transfer.recipe_files import load_recipe
 from hf_transfer.replay import replay_of
 
@@ -247,6 +248,9 @@ def embedded(name: str, count: int, dtypes, checked: bool):
     return results
 
 
+@pytest.mark.skipif(
+    device_kind("cpu") == "cpu", reason="bfloat16 is never chosen on a CPU without instructions for it"
+)
 def test_bf16_features_of_texts_are_close_and_as_good():
     """On the embedded checkpoint: cosine at least 0.999 to float32, test accuracy within 0.3 points."""
     results = embedded("text/linear_probe", 1000, (torch.float32, torch.bfloat16), checked=True)
