@@ -159,10 +159,15 @@ def test_pseudo_labels_by_hand():
     logits[order] = shares.log()
     batch.logits = logits
     # Of two target rows one is certain enough; the other counts in the mean.
-    assert built(PseudoLabels(0.8))(batch).item() == pytest.approx(-math.log(0.9) / 2, rel=1e-5)
-    assert built(EntropyMinimisation())(batch).item() == pytest.approx(
-        -sum(p * math.log(p) for p in (0.9, 0.1, 0.6, 0.4)) / 2, rel=1e-5
-    )
+    assert built(PseudoLabels(0.8, aligned=False))(batch).item() == pytest.approx(-math.log(0.9) / 2, rel=1e-5)
+    mean = -sum(p * math.log(p) for p in (0.9, 0.1, 0.6, 0.4)) / 2
+    assert built(EntropyMinimisation(aligned=False))(batch).item() == pytest.approx(mean, rel=1e-5)
+    # Aligned: the source row says 0.5 and 0.5, the target rows say 0.75 and 0.25 in the mean. Their odds of 9 and 1.5
+    # fall to a third: 0.75, and 2/3 for the other class; the loss is of the probabilities as they are.
+    assert built(PseudoLabels(0.7))(batch).item() == pytest.approx(-math.log(0.9) / 2, rel=1e-5)
+    assert built(PseudoLabels(0.6))(batch).item() == pytest.approx(-(math.log(0.9) + math.log(0.4)) / 2, rel=1e-5)
+    apart = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
+    assert built(EntropyMinimisation())(batch).item() == pytest.approx(mean + apart, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +195,7 @@ def test_class_confusion_of_certain_rows_is_none_and_of_guesses_is_whole():
         (lambda: PseudoLabels(threshold=1.0), "threshold"),
         (lambda: PseudoLabels(begins=0.7), "begins"),
         (lambda: EntropyMinimisation(full=1.5), "full"),
+        (lambda: EntropyMinimisation(aligned=1), "aligned"),
         (lambda: MCC(temperature=0.0), "temperature"),
         (lambda: MCC().check(False, "regression"), "regression"),
     ],

@@ -1,10 +1,12 @@
 """The modules behind [`EntropyMinimisation`], [`PseudoLabels`] and [`MCC`]."""
 
+import math
+
 import torch
 from torch.nn import functional as F
 
 from ..terms import Seen, Term
-from .both import TARGET
+from .both import SOURCE, TARGET
 
 
 class _OnTarget(Term):
@@ -22,37 +24,54 @@ class _OnTarget(Term):
         logits = seen.logits.float()[(seen.domains == TARGET) & (seen.weights == 0)]
         if not len(logits):
             return seen.logits.sum() * 0.0
-        return self.of(logits) * seen.counted * ramp(seen.progress, self.begins, self.full)
+        source = seen.logits.detach().float()[seen.domains == SOURCE]
+        return self.of(logits, source) * seen.counted * ramp(seen.progress, self.begins, self.full)
 
-    def of(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the term of logits of shape `(rows, num_labels)`."""
+    def of(self, logits: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        """Return the term of the target's logits, of shape `(rows, num_labels)`; `source` are those of the source rows
+        of the batch, perhaps none, without a gradient."""
         raise NotImplementedError
 
 
 class EntropyTerm(_OnTarget):
-    """Mean entropy, in nats."""
+    """Mean entropy, in nats.
+
+    Args:
+        begins, full, aligned: see [`EntropyMinimisation`].
+    """
 
     name = "entropy"
 
-    def of(self, logits: torch.Tensor) -> torch.Tensor:
-        return entropy(logits).mean()
+    def __init__(self, begins: float, full: float, aligned: bool):
+        super().__init__(begins, full)
+        self.aligned = aligned
+
+    def of(self, logits: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        mean = entropy(logits).mean()
+        if not self.aligned or not len(source):
+            return mean
+        here, there = log_shares(logits), log_shares(source)
+        return mean + (here.exp() * (here - there)).sum()
 
 
 class PseudoLabelsTerm(_OnTarget):
     """Cross-entropy against the model's own certain labels.
 
     Args:
-        threshold, begins, full (`float`): see [`PseudoLabels`].
+        threshold, begins, full, aligned: see [`PseudoLabels`].
     """
 
     name = "pseudo_labels"
 
-    def __init__(self, threshold: float, begins: float, full: float):
+    def __init__(self, threshold: float, begins: float, full: float, aligned: bool):
         super().__init__(begins, full)
-        self.threshold = threshold
+        self.threshold, self.aligned = threshold, aligned
 
-    def of(self, logits: torch.Tensor) -> torch.Tensor:
-        shares, labels = logits.detach().softmax(-1).max(-1)
+    def of(self, logits: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        seen = logits.detach()
+        if self.aligned and len(source):
+            seen = F.log_softmax(seen, -1) + log_shares(source) - log_shares(seen)
+        shares, labels = seen.softmax(-1).max(-1)
         rows = F.cross_entropy(logits, labels, reduction="none")
         return (rows * (shares >= self.threshold)).mean()
 
@@ -70,7 +89,7 @@ class MCCTerm(_OnTarget):
         super().__init__()
         self.temperature = temperature
 
-    def of(self, logits: torch.Tensor) -> torch.Tensor:
+    def of(self, logits: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
         return class_confusion(logits, self.temperature)
 
 
@@ -79,6 +98,11 @@ def ramp(progress: float, begins: float, full: float) -> float:
     if progress >= full:
         return 1.0
     return max(0.0, progress - begins) / (full - begins)
+
+
+def log_shares(logits: torch.Tensor) -> torch.Tensor:
+    """Return the log of each class's mean probability over rows, of shape `(num_labels,)`."""
+    return torch.logsumexp(F.log_softmax(logits, -1), 0) - math.log(len(logits))
 
 
 def entropy(logits: torch.Tensor) -> torch.Tensor:
