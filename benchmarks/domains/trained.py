@@ -3,6 +3,7 @@ features (`projection`) or the whole net a little further (`whole`)."""
 
 import contextlib
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -127,7 +128,8 @@ def net(pair: str, seed: int) -> Path:
     recipe = PAIRS[pair].recipe("tuned", seed)
     digest = blake2b(json.dumps(_told(recipe), sort_keys=True).encode(), digest_size=4).hexdigest()
     folder = cache() / "nets" / f"{pair}-{seed}-{digest}"
-    if not folder.exists():
+    if not (folder / "results.json").exists():
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
         with _shown_on_failure():
             run(recipe, folder, name=f"{pair}/base/{seed}", seed=seed, farewell=False)
     return folder

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .methods import BASELINE, IMAGE_SIZE, METHODS, SETS
 from .picture import draw_plot
-from .summary import cells_of, column, machines, measured, paired, scores, spread
+from .summary import cells_of, column, machine, machines, measured, paired, scores, spread
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NAMES = {"text": "Texts: SMS Spam, MiniLM-L6", "image": "Images: MNIST digits, EfficientNet-Lite0"}
@@ -91,13 +91,13 @@ def _tally(content: Mapping, kinds: list[str]) -> str:
 def _set(content: Mapping, kind: str) -> list[str]:
     methods, sizes = measured(content, kind)
     labels = [_labels(size) for size in sizes]
-    spent = [f"{_labels(size)}, s{_on_which(content, kind, size)}" for size in sizes]
+    spent = [f"{_labels(size)}, s" for size in sizes]
     best = {size: column(content, kind, size) for size in sizes}
     rows = [["method", *labels, "trainable", *spent]]
     for name in methods:
         cells = [_score(content, kind, name, size, "accuracy", best[size]) for size in sizes]
         found = [cells_of(content, kind, name, size) for size in sizes]
-        seconds = [f"{spread([one['cpu_s'] for one in by.values()])[0]:.1f}" if by else "" for by in found]
+        seconds = [_seconds(content, by.values()) for by in found]
         moving = next(f"{one['trainable']:,}" for by in found for one in by.values())
         rows.append([METHODS[name].called(kind), *cells, moving, *seconds])
     f1 = [["macro-F1", *labels]]
@@ -114,7 +114,7 @@ def _set(content: Mapping, kind: str) -> list[str]:
         f"## {NAMES[kind]}",
         "Test accuracy, mean ± standard deviation over the draws; bold: the best and what is not clearly apart. "
         f"The largest class alone gives {majority:.4f}. Seconds: processor time of the whole run, load to save, over "
-        "all cores, the mean; wall time would tell more of what else the machine was doing.",
+        "all cores, the mean, and the letters of the machines; other work on them makes it longer, wall time more so.",
         _table(rows),
         _table(f1),
         "With 95% intervals over the draws:",
@@ -178,11 +178,14 @@ def _how(content: Mapping, kinds: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _on_which(content: Mapping, kind: str, size) -> str:
-    """Letters of the machines whose times stand in a column; empty where there is but one for all."""
-    found = machines(content).values()
-    letters = [letter for letter, places in zip(LETTERS, found, strict=False) if (kind, size) in places]
-    return f" on {' and '.join(letters)}" if len(found) > 1 else ""
+def _seconds(content: Mapping, cells) -> str:
+    """Mean processor time, and the letters of the machines it was measured on where there are several."""
+    if not cells:
+        return ""
+    mean, _ = spread([one["cpu_s"] for one in cells])
+    here, known = {machine(one) for one in cells}, machines(content)
+    letters = [letter for letter, told in zip(LETTERS, known, strict=False) if told in here] if len(known) > 1 else []
+    return " ".join([f"{mean:.1f}", *letters])
 
 
 def _machines(content: Mapping, kinds: list[str]) -> list[str]:

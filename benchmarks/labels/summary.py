@@ -75,12 +75,14 @@ def machines(content: Mapping) -> dict[str, list[tuple]]:
     found: dict[str, list[tuple]] = {}
     for kind, size in product(SETS, SIZES):
         for cell in (cell for name in METHODS for cell in cells_of(content, kind, name, size).values()):
-            places = found.setdefault(_told(cell["environment"]), [])
+            places = found.setdefault(machine(cell), [])
             places += [] if (kind, size) in places else [(kind, size)]
     return found
 
 
-def _told(facts: Mapping) -> str:
+def machine(cell: Mapping) -> str:
+    """Return what is to be said of the machine that measured a cell."""
+    facts = cell["environment"]
     threads = f"{facts['threads']} thread{'' if facts['threads'] == 1 else 's'}"
     return (
         f"{facts['device_name']} ({facts['device']}), {facts['cores']} cores, {threads}; torch {facts['torch']}, "

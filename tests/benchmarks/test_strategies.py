@@ -154,7 +154,10 @@ def test_times_of_two_machines_are_told_apart():
     other = {**cell(0.7), "environment": {**MACHINE, "device_name": "Another CPU"}}
     some["cells"] |= {f"image/{name}/all/{seed}": other for name in ("linear_probe", "full") for seed in (0, 1)}
     text = page.page(some)
-    assert "| 8 labels, s on A |" in text and "| all labels, s on B |" in text
+    seconds = f"{cell(0.7)['cpu_s']:.1f}"
+    assert f"{seconds} A |" in text and f"{seconds} B |" in text and "A B" not in text
+    some["cells"]["text/full/8/1"] = {**cell(0.9), "environment": other["environment"]}
+    assert f"{seconds} A B |" in page.page(some)
     assert "- Machine A: A CPU (cpu), 2 cores, 1 thread; torch 2, transformers 5, timm 1. From it: texts" in text
     assert "- Machine B: Another CPU (cpu)" in text and "From it: images with all labels." in text
     assert "Seconds compare on one machine only" in text
