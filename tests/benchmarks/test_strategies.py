@@ -213,13 +213,18 @@ def test_learning_rates_are_chosen_first_and_on_draws_of_their_own(kept, monkeyp
 
 def test_a_rate_that_collapses_on_one_draw_is_not_chosen():
     rates = METHODS["full"].rates["text"]
-    losses = {100: (0.3, 0.2, 0.1), 101: (0.3, 0.2, 0.1), 102: (0.3, 0.2, 0.9)}
-    grid = {
-        cells.key("text", "full", 32, seed, rate): {"validation": {"loss": loss}}
-        for seed, those in losses.items()
-        for rate, loss in zip(rates, those, strict=True)
-    }
-    assert strategies.chosen_rate({"grid": grid}, "text", "full") == rates[1]
+    scores = {100: (0.8, 0.9, 1.0), 101: (0.8, 0.9, 1.0), 102: (0.8, 0.9, 0.5)}
+
+    def grid(scores, losses=(0.3, 0.2, 0.1)) -> dict:
+        return {
+            cells.key("text", "full", 32, seed, rate): {"validation": {"accuracy": accuracy, "loss": loss}}
+            for seed, those in scores.items()
+            for rate, accuracy, loss in zip(rates, those, losses, strict=True)
+        }
+
+    assert strategies.chosen_rate({"grid": grid(scores)}, "text", "full") == rates[1]
+    alike = dict.fromkeys(scores, (0.9, 0.9, 0.8))
+    assert strategies.chosen_rate({"grid": grid(alike)}, "text", "full") == rates[1]
 
 
 def test_what_was_measured_is_kept_and_other_settings_are_measured_anew(kept, monkeypatch):
