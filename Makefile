@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all bench scores strategies tables quality
+.PHONY: help install demo test test-all bench scores strategies adaptation tables quality
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,10 @@ scores: $(VENV)/.installed  ## scores of the demos, start-up time and memory, ha
 
 strategies: $(VENV)/.installed  ## which strategy wins with how many labels, hours, into docs/strategies.md
 	$(BIN)/python benchmarks/strategies.py
+
+adaptation: $(VENV)/.installed  ## which method helps across domains, hours, into docs/adaptation.md; needs npm for e-mails
+	$(BIN)/python benchmarks/adaptation.py
+	$(BIN)/python benchmarks/reweighting.py
 
 tables: $(VENV)/.installed  ## measure precision, batch budgets and workers of this device, which the package holds, and profiles
 	$(BIN)/python benchmarks/precision.py
