@@ -214,7 +214,8 @@ def _how_trained(content, pairs) -> list[str]:
         "whole": f"The whole net: epochs more {', '.join(further)}; rate of {rates}. ",
     }
     return [
-        "- Trained with a term: from the net that learnt from the source, with the last weights, no epoch chosen; "
+        "- Trained with a term: from a net that learnt from the source, made anew for these, perhaps on another "
+        "machine than that of the tables above, so that its own figures differ; last weights, no epoch chosen; "
         f"weights of the terms as in the recipes. {''.join(told[reach] for reach in reaches)}Verdicts count seeds. A "
         "percentage is of the gap between the nets as they were trained and target-only."
     ]
