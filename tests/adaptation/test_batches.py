@@ -112,7 +112,8 @@ def test_a_step_is_source_loss_plus_lambda_times_target_loss(compares, recipe_of
         return (loss, outputs) if return_outputs else loss
 
     monkeypatch.setattr(AdaptationTrainer, "compute_loss", keep)
-    objective = Supervised() + 0.5 * EntropyMinimisation() if compares else Supervised()
+    plain = EntropyMinimisation(begins=0.0, full=0.0, aligned=False)
+    objective = Supervised() + 0.5 * plain if compares else Supervised()
     data = dict(target_labels=True, target_weight=0.3, selection="source", baseline=False)
     training = dict(max_steps=2, per_device_train_batch_size=32, learning_rate=1e-3)
     recipe = recipe_of(data, "partly", strategy=FullFineTune(), objective=objective, training=training)
