@@ -42,7 +42,7 @@ RECIPES = {
 OTHERS = {
     "kliep": "adaptation/reweighted_kmm_{kind} with weights=KLIEP(), in a file of your own",
     "density_ratio": "adaptation/reweighted_kmm_{kind} with weights=DensityRatio(), in a file of your own",
-    "self_training": "adaptation/self_training_{kind} comes near: it trains the whole backbone so",
+    "self_training": "adaptation/self_training_{kind} comes near: the same idea, the whole backbone trained",
     "scale+self_training": "no recipe does this; adaptation/self_training_{kind} trains the whole backbone",
     "coral+self_training": "no recipe does this; adaptation/self_training_{kind} trains the whole backbone",
     "target_only": "a recipe for the target alone: --data.train names its labelled rows",
