@@ -8,7 +8,6 @@ sentence vectors of two domains lie. What is measured is kept as soon as it is t
 """
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # or a thread that waits for another would count as work
 
 import numpy as np
+from domains.cells import read, write
 from harness import environment
 
 RESULTS = Path(__file__).resolve().parent / "results" / "reweighting.json"
@@ -28,12 +28,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", nargs="+", type=int, default=list(ROWS))
     asked = parser.parse_args()
-    content = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    content = read(RESULTS)
     content["environment"] = environment()
     for rows in asked.rows:
         for name, found in measured(rows):
-            content.setdefault("rows", {}).setdefault(str(rows), {})[name] = found
-            RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            content["cells"].setdefault(str(rows), {})[name] = found
+            write(content, RESULTS)
             print(f"{rows:,} rows, {name}: {found}", flush=True)
 
 

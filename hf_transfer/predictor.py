@@ -205,14 +205,12 @@ class Predictor:
         """
         from dataclasses import replace
 
-        import numpy as np
-
-        from .data import load_labelled
+        from .data import labels_of, load_labelled
         from .scoring import compute_metrics
 
         data = replace(self.recipe.data, **overrides)
         rows = load_labelled(data, source, self.labels, self._named(overrides))
-        labels = np.asarray(rows["label"][:])
+        labels = labels_of(rows)
         logits = self.logits(rows.remove_columns("label"), "evaluate")
         return compute_metrics(logits, labels, self.labels.problem_type, self.recipe.metrics)
 

@@ -1,8 +1,7 @@
 """What a run says before it starts, and what it measures on the model it saved."""
 
-import numpy as np
-
 from .adapter import holds_updates, snippet
+from .data import labels_of
 from .objectives import WeightedSum
 from .scoring import bootstrap_ci, compute_metrics, confusion, majority_baseline, per_class
 from .strategies import Contrastive
@@ -78,7 +77,7 @@ def measure(predictor, splits, metrics, headline: tuple[str, bool]) -> dict:
     scores = {}
     for split in ("validation", "test"):
         rows = getattr(splits, split)
-        truth = np.asarray(rows["label"][:])
+        truth = labels_of(rows)
         logits = predictor.logits(rows.remove_columns("label"), f"evaluate, {split}")
         scores[split] = compute_metrics(logits, truth, kind, metrics)
         intervals = bootstrap_ci(logits, truth, kind, name)
@@ -89,7 +88,7 @@ def measure(predictor, splits, metrics, headline: tuple[str, bool]) -> dict:
         "validation_ci95": scores["validation_ci95"],
         "per_class": per_class(logits, truth, kind, splits.labels.names),
         "confusion": confusion(logits, truth, kind),
-        "baselines": {"majority_class": majority_baseline(np.asarray(splits.train["label"][:]), truth, kind)},
+        "baselines": {"majority_class": majority_baseline(labels_of(splits.train), truth, kind)},
     }
 
 

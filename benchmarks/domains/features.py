@@ -1,7 +1,5 @@
 """Features of a finished model: what its last linear layer reads, of any rows."""
 
-import numpy as np
-
 
 def features(folder, parts):
     """Return what the model's last layer makes of features, and features of shape `(rows, width)` with class ids for
@@ -9,6 +7,7 @@ def features(folder, parts):
     from torch import nn
 
     from hf_transfer import load
+    from hf_transfer.data import labels_of
 
     predictor = load(str(folder))
     model = predictor.model
@@ -20,5 +19,5 @@ def features(folder, parts):
     model.set_submodule(name, nn.Identity())
     model.config.num_labels = layer.in_features  # as wide as what now comes out
     weight, bias = (one.detach().cpu().numpy() for one in (layer.weight, layer.bias))
-    found = [(predictor.logits(rows.remove_columns("label")), np.asarray(rows["label"])) for rows in parts]
+    found = [(predictor.logits(rows.remove_columns("label")), labels_of(rows)) for rows in parts]
     return (lambda rows: rows @ weight.T + bias), found

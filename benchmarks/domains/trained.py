@@ -12,7 +12,6 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
-import numpy as np
 from harness import environment
 from labels.cells import _environment, _quiet
 
@@ -95,7 +94,7 @@ def measure(pair: str, reach: str, seed: int, methods: Sequence[str], keep: Call
             `settings`.
     """
     from hf_transfer import load, run
-    from hf_transfer.data import load_data
+    from hf_transfer.data import labels_of, load_data
 
     base, spec = net(pair, seed), PAIRS[pair].specs(seed)[1]
     with tempfile.TemporaryDirectory() as place, _environment(HF_TRANSFER_CACHE=f"{place}/cache"):
@@ -104,7 +103,7 @@ def measure(pair: str, reach: str, seed: int, methods: Sequence[str], keep: Call
             names = [source.model.config.id2label[number] for number in range(source.model.config.num_labels)]
             target = load_data(spec, label_order=names, progress=False)
             rows, tested = target.train.remove_columns("label"), target.test.remove_columns("label")
-            judged = partial(_figures, source.logits(tested), rows, tested, np.asarray(target.test["label"]))
+            judged = partial(_figures, source.logits(tested), rows, tested, labels_of(target.test))
         for method in methods:
             start = time.perf_counter()
             recipe = _with_rows(recipe_of(pair, reach, seed, method, base), rows, target.test, names)

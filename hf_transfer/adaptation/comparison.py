@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..data import labels_of
 from ..inference import plan_batches
 from ..inputs import encode
 from ..scoring import compute_metrics
@@ -39,14 +40,12 @@ def compare(opened, predictor, others: dict, told: list[dict], folder: Path) -> 
     for name, one in {**others, "model": predictor}.items():
         logits[name] = {domain: one.logits(rows.remove_columns("label")) for domain, rows in tests.items()}
         scores[name] = {
-            domain: compute_metrics(
-                logits[name][domain], np.asarray(rows["label"][:]), domains.labels.problem_type, metrics
-            )
+            domain: compute_metrics(logits[name][domain], labels_of(rows), domains.labels.problem_type, metrics)
             for domain, rows in tests.items()
         }
     found = {"scores": scores, "selection": told[-1]["selection"]}
     if "source_only" in others and domains.tests_target:
-        truth = np.asarray(domains.test["label"][:])
+        truth = labels_of(domains.test)
         found["verdict"] = judge(logits["model"]["target"], logits["source_only"]["target"], truth)
     weighting = next((one["weighting"] for one in told if "weighting" in one), None)
     if weighting:
@@ -58,7 +57,7 @@ def _where(opened, predictor, before, folder: Path) -> dict:
     """How far the domains lie apart, before and after, and a picture of it."""
     domains, align = opened.splits, opened.recipe.data.align
     rows = {"source": _some(domains.source_test), "target": _some(domains.target)}
-    classes = np.asarray(rows["source"]["label"][:])
+    classes = labels_of(rows["source"])
     at_first = {name: features_of(before, part) for name, part in rows.items()}
     places, distances = {"before": at_first}, {}
     if before is not predictor or align != "none":

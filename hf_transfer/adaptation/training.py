@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from .. import folders
 from ..callbacks import Progress
+from ..data import labels_of
 from ..data.domains import Domains
 from ..features.dataset import collate_features
 from ..inputs import collator, encode
@@ -136,7 +137,7 @@ def put_together(plan, parts: dict, weighting, splits) -> Learning:
     A labelled target row weighs so much that a batch's sum of them is `target_weight` times that of its source rows:
     in a batch the labelled ones are all of the target rows, or one half.
     """
-    data, labels = plan.recipe.data, {"train": np.asarray(splits.train["label"][:])}
+    data, labels = plan.recipe.data, {"train": labels_of(splits.train)}
     of_class = splits.labels.class_weights
     of_class = np.ones(splits.labels.num_labels) if of_class is None else np.asarray(of_class)
     shares = of_class[labels["train"]]
@@ -146,14 +147,14 @@ def put_together(plan, parts: dict, weighting, splits) -> Learning:
     selection = _selection(data, splits)
     chosen = parts["held_out" if selection == "target" else "validation"]
     parts = {**parts, "chosen": chosen}
-    labels["chosen"] = np.asarray(getattr(splits, "held_out" if selection == "target" else "validation")["label"][:])
+    labels["chosen"] = labels_of(getattr(splits, "held_out" if selection == "target" else "validation"))
     if selection == "weighted":
         weights["chosen"] = of_class[labels["chosen"]] * weighting.validation
     elif plan.fit == "lbfgs" and splits.labels.class_weights is not None:  # in descent the objective has them
         weights["chosen"] = of_class[labels["chosen"]]
     pools: list[np.ndarray] = []
     if "target" in parts:
-        labels["target"] = np.asarray(splits.target["label"][:])
+        labels["target"] = labels_of(splits.target)
         known = labels["target"] >= 0
         compares = any(isinstance(one, DomainObjective) for one in plan.recipe.objectives)
         places = np.arange(len(known)) + len(labels["train"])

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from ..data import labels_of
 from ..data.domains import UNLABELLED
 from ..inputs import collator, encode
 from ..metrics import METRICS
@@ -80,8 +81,8 @@ def try_cheap(recipe, criterion: str, say: Callable[[str], None], trust_remote_c
         vectors = {name: part.vectors() for name, part in recording.parts.items()}
         with order.clock("methods"):
             tried = try_methods(
-                vectors["train"], np.asarray(domains.train["label"][:]),
-                vectors["validation"], np.asarray(domains.validation["label"][:]),
+                vectors["train"], labels_of(domains.train),
+                vectors["validation"], labels_of(domains.validation),
                 vectors["target"], _given(domains), say=say,
             )  # fmt: skip
         first = choose(tried, criterion)
@@ -102,7 +103,7 @@ def _measured(tried, first: Tried, opened) -> tuple[dict[str, float], str]:
         model=opened.model, backbone=backbone, processor=opened.processor,
         collate=collator(backbone, opened.processor),
     )  # fmt: skip
-    rows, truth = features_of(reader, domains.test), np.asarray(domains.test["label"][:], np.float64)
+    rows, truth = features_of(reader, domains.test), labels_of(domains.test).astype(np.float64)
     logits = {one.name: one.logits(rows) for one in tried}
     kind, metric = domains.labels.problem_type, METRICS[NAME]()
     accuracy = {name: float(metric.value(probabilities(said, kind), truth)) for name, said in logits.items()}
@@ -119,5 +120,5 @@ def distances(source, target) -> dict[str, float]:
 
 def _given(domains) -> np.ndarray | None:
     """The target labels that were read, if any."""
-    labels = np.asarray(domains.target["label"][:])
+    labels = labels_of(domains.target)
     return np.where(labels == UNLABELLED, WITHOUT, labels) if len(domains.labelled) else None

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from ..data import labels_of
 from ..processes import computed_by_main
 
 BINS = 8
@@ -41,8 +42,8 @@ def _weigh(method, parts: dict, splits) -> Weighting:
     from ..reweighting import Weights
 
     source = np.concatenate([parts[name].vectors() for name in ("train", "validation")])
-    labels = np.concatenate([np.asarray(splits.train["label"][:]), np.asarray(splits.validation["label"][:])])
-    target, given = parts["target"].vectors(), np.asarray(splits.target["label"][:])
+    labels = np.concatenate([labels_of(splits.train), labels_of(splits.validation)])
+    target, given = parts["target"].vectors(), labels_of(splits.target)
     if getattr(method, "needs_labels", False):
         target, given = target[given >= 0], given[given >= 0]
         found = method.fit(source, target, labels, given)

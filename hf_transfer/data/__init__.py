@@ -21,6 +21,7 @@ __all__ = [
     "TaskMixture",
     "TextClassification",
     "TextImageClassification",
+    "labels_of",
     "load_data",
     "load_domains",
     "load_labelled",
@@ -31,6 +32,7 @@ __all__ = [
 _WHERE = {
     "Labels": ".labels",
     "Splits": ".loading",
+    "labels_of": ".labels",
     "load_data": ".loading",
     "load_domains": ".domains",
     "load_labelled": ".inputs",

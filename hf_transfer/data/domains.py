@@ -14,7 +14,7 @@ from .cells import Cells, labelled_rows, read_cells
 from .columns import find_columns, find_inputs
 from .content import Content
 from .folders import split_folders
-from .labels import Labels, encode
+from .labels import Labels, encode, labels_of
 from .loading import Splits, load_data
 from .parts import labelled_dataset, read_content, read_part, usable_rows
 from .raw_loading import images_below
@@ -48,7 +48,7 @@ class Domains(Splits):
     @property
     def labelled(self) -> np.ndarray:
         """Which rows of `target` have a label that was read."""
-        return np.flatnonzero(np.asarray(self.target["label"][:]) != UNLABELLED)
+        return np.flatnonzero(labels_of(self.target) != UNLABELLED)
 
     def target_alone(self) -> Splits:
         """The labelled target rows as splits of their own: what could be learnt without a source."""

@@ -12,6 +12,14 @@ from .sources import Source
 MOST_CLASSES = 50  # more distinct values than this are rather identifiers, free text or quantities
 
 
+def labels_of(rows) -> np.ndarray:
+    """Return the column `label` of a `datasets.Dataset`, of shape `(rows,)`, or `(rows, num_labels)` of several.
+
+    Read in one piece: NumPy by itself would ask the column for row after row.
+    """
+    return np.asarray(rows.with_format(None)["label"][:])
+
+
 @dataclass(frozen=True)
 class Labels:
     """What a model's outputs mean.

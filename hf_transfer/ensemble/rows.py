@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from ..data import load_data, load_labelled
+from ..data import labels_of, load_data, load_labelled
 from ..errors import UserError
 from ..inference import predict_logits
 from ..inputs import encode
@@ -29,7 +27,7 @@ class Rows:
             data = predictor.recipe.data
             parts["second_test"] = load_labelled(data, second_test, predictor.labels, predictor.columns)
         self.names = tuple(parts)
-        self._labels = {name: np.asarray(part["label"][:]) for name, part in parts.items()}
+        self._labels = {name: labels_of(part) for name, part in parts.items()}
         self._encoded = {
             name: encode(predictor.backbone, predictor.processor, part.remove_columns("label"))
             for name, part in parts.items()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..data import labels_of
 from ..inputs import collator
 from .dataset import FeatureSet
 from .extraction import Ranks
@@ -73,5 +74,5 @@ def record_splits(
 
 
 def _labels(rows) -> np.ndarray:
-    labels = np.asarray(rows.with_format(None)["label"][:])
+    labels = labels_of(rows)
     return labels.astype(np.float32) if labels.dtype.kind == "f" else labels.astype(np.int64)

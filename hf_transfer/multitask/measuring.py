@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..data import labels_of
 from ..metrics import HEADLINE
 from ..report import measure
 from ..scoring import bootstrap_values
@@ -60,7 +61,7 @@ class _Kept:
 def _resampled(logits, rows, kind: str, measured: Mapping[str, float]) -> np.ndarray:
     if SCORE[kind] not in measured:
         return np.zeros(1000)
-    return np.nan_to_num(bootstrap_values(logits, np.asarray(rows["label"][:]), kind, SCORE[kind]))
+    return np.nan_to_num(bootstrap_values(logits, labels_of(rows), kind, SCORE[kind]))
 
 
 def _interval(values: np.ndarray) -> list[float]:

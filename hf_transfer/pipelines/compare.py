@@ -1,8 +1,6 @@
 """Two models on the same test rows: which is better, and is it more than chance?"""
 
-import numpy as np
-
-from ..data import load_data
+from ..data import labels_of, load_data
 from ..metrics import HEADLINE
 from ..predictor import load
 from ..results import RunResult, number, title
@@ -21,7 +19,7 @@ def compare(target: RunResult, baseline: RunResult, spec) -> dict:
     for result in (target, baseline):
         predictor = load(result.output_dir)
         rows = load_data(spec, label_order=predictor.labels.names, progress=False).test
-        labels = np.asarray(rows["label"][:])
+        labels = labels_of(rows)
         logits.append(predictor.logits(rows.remove_columns("label"), "compare"))
     gain, interval = paired_bootstrap(*logits, labels, target.problem_type, name)
     if not higher:

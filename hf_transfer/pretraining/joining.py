@@ -1,6 +1,6 @@
 """Short texts, one after the other, in pieces of full length (RoBERTa's full sentences, Liu et al. 2019)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 
 NO_WORD = -1  # special tokens, which are never masked
@@ -13,14 +13,14 @@ def ends(words: Sequence[int]) -> tuple[int, int]:
     return first, last
 
 
-def joined(texts: Sequence[tuple[list[int], list[int]]], max_length: int) -> Iterator[tuple[list[int], list[int]]]:
+def joined(texts: Iterable[tuple[list[int], list[int]]], max_length: int) -> Iterator[tuple[list[int], list[int]]]:
     """Lay texts end to end, each with the special tokens after it, and cut that into pieces.
 
     A piece begins and ends as a text does. Nothing is left out, so the last piece may be short. Of a word that is cut
     each part is a word.
 
     Args:
-        texts (`Sequence[tuple[list[int], list[int]]]`): token ids and the words they are of, -1 for special tokens;
+        texts (`Iterable[tuple[list[int], list[int]]]`): token ids and the words they are of, -1 for special tokens;
             special tokens stand at the ends, as many in every text.
         max_length (`int`): tokens of a piece, at most; room for the special tokens and one more at least.
     """

@@ -46,16 +46,14 @@ def tokenise(rows, tokenizer, max_length: int, folder: Path, join: bool = False)
             batch["text"], truncation=not join, max_length=None if join else max_length,
             return_overflowing_tokens=not join, return_attention_mask=False, verbose=False,
         )  # fmt: skip
-        ids = found["input_ids"]
-        words = [[NO_WORD if word is None else word for word in found.word_ids(row)] for row in range(len(ids))]
-        kept = {"input_ids": ids}
-        if "token_type_ids" in found:
-            kept["token_type_ids"] = found["token_type_ids"]
+        count = len(found["input_ids"])
+        words = [[NO_WORD if word is None else word for word in found.word_ids(row)] for row in range(count)]
+        kept = {name: found[name] for name in ("input_ids", "token_type_ids") if name in found}
         if join:
-            pieces = list(joined(list(zip(ids, words, strict=True)), max_length))
-            kept = {name: [[0] * len(piece) for piece, _ in pieces] for name in kept}  # one segment, as without
-            kept["input_ids"], words = [piece for piece, _ in pieces], [words for _, words in pieces]
-        return {**kept, "words": words, "length": [len(piece) for piece in kept["input_ids"]]}
+            pieces = list(joined(zip(kept["input_ids"], words, strict=True), max_length))
+            kept = {name: [[0] * len(ids) for ids, _ in pieces] for name in kept}  # one segment, as without
+            kept["input_ids"], words = [ids for ids, _ in pieces], [words for _, words in pieces]
+        return {**kept, "words": words, "length": [len(ids) for ids in kept["input_ids"]]}
 
     folder.mkdir(parents=True, exist_ok=True)
     name = Hasher.hash((rows._fingerprint, max_length, len(tokenizer), join, "words"))

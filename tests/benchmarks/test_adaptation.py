@@ -11,6 +11,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # its files are scripts beside one another, no package
 
 import adaptation  # noqa: E402
+import reweighting  # noqa: E402
 from domains import cells, mails, page, summary, trained  # noqa: E402
 from domains.pairs import NETS, PAIRS, by_length  # noqa: E402
 from mini import make_texts, write_csv  # noqa: E402
@@ -267,3 +268,30 @@ def test_a_method_with_a_term_is_trained_and_kept(mini_text, mini_pair, tmp_path
     del found["trained"][names[0]]
     with pytest.raises(pytest.fail.Exception, match="measured again"):
         adaptation.train(found, [("mini", "projection", 0)])
+
+
+def test_a_net_whose_run_was_killed_is_made_anew(tmp_path, monkeypatch):
+    made = []
+
+    def run(recipe, folder, **_):
+        made.append(folder)
+        folder.mkdir(parents=True)  # fails where the leavings of the killed run still lie
+        (folder / "results.json").write_text("{}")
+
+    monkeypatch.setattr(trained, "cache", lambda: tmp_path)
+    monkeypatch.setattr("hf_transfer.run", run)
+    folder = trained.net("mnist-scikit", 0)
+    assert trained.net("mnist-scikit", 0) == folder and made == [folder]
+    (folder / "results.json").unlink()
+    trained.net("mnist-scikit", 0)
+    assert made == [folder, folder]
+
+
+def test_weighing_is_timed_by_method(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reweighting, "RESULTS", tmp_path / "reweighting.json")
+    monkeypatch.setattr("sys.argv", ["reweighting.py", "--rows", "200"])
+    reweighting.main()
+    found = cells.read(tmp_path / "reweighting.json")["cells"]["200"]
+    assert set(found) == {"DensityRatio", "KLIEP", "KMM", "TrAdaBoost"} and "200 rows, KMM" in capsys.readouterr().out
+    assert all(one["cpu_s"] >= 0 and 1 <= one["effective_sample_size"] <= 200 for one in found.values())
+    assert 0 <= found["KMM"]["gap"] <= 1e-5 * abs(found["KMM"]["objective"])

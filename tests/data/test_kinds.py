@@ -4,7 +4,7 @@ import datasets
 import numpy as np
 import pytest
 
-from hf_transfer.data import TextClassification, load_data
+from hf_transfer.data import TextClassification, labels_of, load_data
 from hf_transfer.errors import UserError
 
 
@@ -173,3 +173,16 @@ def test_numbers_that_are_missing(write):
 def test_a_single_class_is_refused(write):
     with pytest.raises(UserError, match="single class, 'a'"):
         load_data(TextClassification(table(write, ["a"] * 9)))
+
+
+@pytest.mark.parametrize("cells", [[1, 0, 2], [0.5, 1.5, 2.5], [[0, 1], [1, 1], [0, 0]]])
+def test_labels_are_read_in_one_piece(cells, monkeypatch):
+    rows, read = typed(cells), datasets.arrow_dataset.Column.__getitem__
+
+    def whole(column, key):
+        assert isinstance(key, slice), "row after row"
+        return read(column, key)
+
+    monkeypatch.setattr(datasets.arrow_dataset.Column, "__getitem__", whole)
+    monkeypatch.setattr(datasets.arrow_dataset.Column, "__iter__", lambda _: pytest.fail("row after row"))
+    assert np.array_equal(labels_of(rows.with_format("torch")), np.asarray(cells))

@@ -93,3 +93,13 @@ def test_a_row_without_tokens_gives_numbers():
     for kind in HEADS:
         pooled = Pooling("mean", 8)(tokens, mask)
         assert HEADS[kind](8, 3).eval()(Features(tokens, mask, pooled)).isfinite().all(), kind
+
+
+@pytest.mark.parametrize("head", [LSTMHead, GRUHead])
+def test_a_cpu_without_bfloat16_runs_a_recurrent_head_in_float32(head, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    torch.manual_seed(0)
+    model, features = head(8, 3, hidden_size=4).eval(), Features(torch.randn(5, 7, 8), torch.ones(5, 7))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = model(features)
+    assert found.dtype == torch.float32 and torch.equal(found, model(features))

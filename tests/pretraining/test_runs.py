@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -65,6 +67,18 @@ def test_perplexity_falls_and_is_that_of_the_saved_model(pretrained):
     assert min(one["validation"]["loss"] for one in data["history"]) == pytest.approx(after["loss"], abs=0.02)
     assert data["data"]["dropped"] == {"empty": 1, "duplicates": 2, "leaked": 0, "held_out": 0}
     assert data["pretraining"]["new_head"] and data["headline"]["split"] == "validation"
+
+
+def test_texts_are_laid_end_to_end_where_asked(lines, mini_text, tmp_path, capsys):
+    recipe = mlm(lines, mini_text)
+    recipe = replace(recipe, data=replace(recipe.data, join=True), training={**QUICK, "num_train_epochs": 1})
+    run(recipe, tmp_path / "out", name="pretraining/mlm", farewell=False)
+    said = " ".join(capsys.readouterr().out.split())
+    # 87 texts of a few tokens each: far fewer pieces of 32.
+    train = int(
+        re.search(r"(\d+) train and \d+ validation pieces, of 32 tokens at most, texts laid end to end", said)[1]
+    )
+    assert 8 <= train < 40
 
 
 def test_a_stranger_fills_masks(pretrained):
