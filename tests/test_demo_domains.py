@@ -1,5 +1,7 @@
 """The two digit sets: whole, told apart by their size, and written once."""
 
+import csv
+
 import numpy as np
 from PIL import Image
 
@@ -31,3 +33,18 @@ def test_the_demo_says_its_own_domains():
     summaries = [demo_recipe(load_recipe(f"adaptation/coral_{kind}")).summary for kind in ("text", "image")]
     method = "source features given the target's mean and covariance"
     assert summaries == [f"short messages to long ones: {method}", f"MNIST to scikit-learn's digits: {method}"]
+
+
+def test_a_text_demo_has_spam_to_learn_from_and_a_rate_that_learns():
+    recipe = demo_recipe(load_recipe("adaptation/dann_text"))
+    assert recipe.training["learning_rate"] == 1e-4 and recipe.training["num_train_epochs"] == 3
+    domains = {}
+    for name, spec in (("short", recipe.data.source), ("long", recipe.data.target)):
+        with open(spec.train, newline="", encoding="utf-8") as file:
+            domains[name] = [tuple(row.values()) for row in csv.DictReader(file, delimiter="\t")]
+    assert not set(domains["short"]) & set(domains["long"])
+    spam = {name: sum(label == "spam" for _, label in rows) for name, rows in domains.items()}
+    lengths = {name: np.median([len(text) for text, _ in rows]) for name, rows in domains.items()}
+    assert spam["short"] > 50 and 1.5 * lengths["short"] < lengths["long"]
+    frozen = demo_recipe(load_recipe("adaptation/coral_text"))
+    assert "learning_rate" not in frozen.training

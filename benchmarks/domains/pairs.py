@@ -80,6 +80,7 @@ def _lengths(seed: int) -> tuple:
     from workload import sms_messages, write_table
 
     from hf_transfer import TextClassification
+    from hf_transfer.demo_domains import by_length
 
     folder = cache() / f"sms-by-length-{seed}"
     if not folder.exists():
@@ -108,17 +109,6 @@ def _mails(seed: int) -> tuple:
         write_table(partial / "target.csv", mails)
         partial.rename(folder)
     return tuple(TextClassification(str(folder / f"{name}.csv"), split_seed=seed) for name in ("source", "target"))
-
-
-def by_length(rows, seed: int) -> tuple[list, list]:
-    """Split `(text, label)` rows in two: of the shortest nine in ten go first, of the longest one in ten."""
-    rows = sorted(set(rows), key=lambda row: (len(row[0]), row))
-    draw, parts = random.Random(seed), ([], [])
-    for number, row in enumerate(rows):
-        parts[draw.random() < 0.1 + 0.8 * number / max(1, len(rows) - 1)].append(row)
-    for part in parts:
-        draw.shuffle(part)
-    return parts
 
 
 def cache() -> Path:

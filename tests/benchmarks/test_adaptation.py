@@ -13,10 +13,11 @@ sys.path.append(str(BENCHMARKS))  # its files are scripts beside one another, no
 import adaptation  # noqa: E402
 import reweighting  # noqa: E402
 from domains import cells, mails, page, summary, trained  # noqa: E402
-from domains.pairs import NETS, PAIRS, by_length  # noqa: E402
+from domains.pairs import NETS, PAIRS  # noqa: E402
 from mini import make_texts, write_csv  # noqa: E402
 
 from hf_transfer.adaptation.cheap import CRITERIA, WITHOUT_LABELS  # noqa: E402
+from hf_transfer.demo_domains import by_length  # noqa: E402
 
 
 def test_short_rows_are_source_and_long_ones_target():
