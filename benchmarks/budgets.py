@@ -7,14 +7,13 @@ median of three rounds goes to benchmarks/results/budgets.json. hf_transfer/batc
 chosen from it: a run never measures, since timing must not decide what is computed together.
 """
 
-import json
 import statistics
 import time
 from pathlib import Path
 from unittest import mock
 
 import torch
-from harness import environment
+from harness import environment, write_results
 
 from hf_transfer import batching
 from hf_transfer.assembly import build_model
@@ -43,9 +42,8 @@ def main() -> None:
         for budget, per_dtype in table.items():
             print(f"  {budget:>10,}  " + "  ".join(f"{dtype} {rate:8.1f}/s" for dtype, rate in per_dtype.items()))
     kind = {"device": DEVICE.type, "chosen": {"tokens": batching.TOKENS, "pixels": batching.PIXELS}}
-    RESULTS.parent.mkdir(exist_ok=True)
     content = {**kind, "unit": "rows per second, median of three", "rates": tables, "environment": environment()}
-    RESULTS.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_results(RESULTS, content)
 
 
 def texts() -> dict:

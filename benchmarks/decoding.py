@@ -9,7 +9,6 @@ per second of the training alone, workers' start included, go to benchmarks/resu
 digits lose less than 3%; else none.
 """
 
-import json
 import os
 import statistics
 import tempfile
@@ -17,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from harness import environment
+from harness import environment, write_results
 from PIL import Image
 
 from hf_transfer import ImageClassification, run
@@ -45,7 +44,7 @@ def main() -> None:
         print(f"{name}: {line}")
     found = {"cores": len(os.sched_getaffinity(0)), "best": best(rates), "batch": BATCH, "steps": STEPS}
     content = {**found, "unit": "rows per second", "rates": rates, "environment": environment()}
-    RESULTS.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_results(RESULTS, content)
     print(f"best for {found['cores']} cores: {found['best']} workers")
 
 

@@ -13,6 +13,8 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from harness import write_results
+
 RESULTS = Path(__file__).parent / "results" / "demo_scores.json"
 RECIPES = (
     "text/linear_probe",
@@ -57,7 +59,7 @@ def main() -> None:
             "runs": runs,
         }
         content["environment"] = result.data["environment"]
-        write(content)
+        write_results(RESULTS, content)
 
 
 def summary(values: list[float]) -> dict[str, float]:
@@ -67,13 +69,6 @@ def summary(values: list[float]) -> dict[str, float]:
         "min": round(min(values), 4),
         "max": round(max(values), 4),
     }
-
-
-def write(content: dict) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
-    partial = RESULTS.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(RESULTS)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 from cases.finetune import ours, trainer
-from harness import environment
+from harness import environment, write_results
 from labels.summary import paired
 from sizes import DEFAULT
 
@@ -75,9 +75,7 @@ def write(content: dict) -> None:
     content["environment"] = environment()
     if RIVAL in content["runs"]:
         content["differences"] = differences(content)
-    partial = RESULTS.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(RESULTS)
+    write_results(RESULTS, content)
 
 
 if __name__ == "__main__":

@@ -245,11 +245,16 @@ def merge(path: Path, name: str, entry: Mapping) -> dict:
     """Replace one benchmark's entry in the results file and leave the others; whole or not at all."""
     content = read_results(path)
     content["entries"][name] = dict(entry)
+    write_results(path, content)
+    return content
+
+
+def write_results(path: Path, content: Mapping) -> None:
+    """Write a results file, whole or not at all; keys in alphabetical order, so that commits show what changed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
     partial.replace(path)
-    return content
 
 
 class _PeakMemory:

@@ -7,7 +7,6 @@ steps. Writes benchmarks/results/memory.json.
 """
 
 import csv
-import json
 import random
 import signal
 import subprocess
@@ -15,6 +14,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from harness import write_results
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "memory.json"
@@ -44,9 +45,8 @@ def main() -> None:
         process.wait()
         if trained_at is None:
             sys.exit(f"the run never trained:\n{log.read_text()[-2000:]}")
-    RESULTS.parent.mkdir(exist_ok=True)
     content = {"rows": ROWS, "words_per_row": WORDS, "peak_rss_anon_gb": round(peak / 1e9, 3)}
-    RESULTS.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_results(RESULTS, content)
     print(RESULTS.read_text())
 
 

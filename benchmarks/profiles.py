@@ -8,12 +8,10 @@ follows what would be left if all else cost nothing. And texts per second of ext
 thread each, against one after the other with all threads. Writes benchmarks/results/profiles.json.
 """
 
-import json
-import os
 from pathlib import Path
 
 import workload
-from harness import alternate, compare, environment, run_script
+from harness import alternate, compare, environment, run_script, write_results
 from sizes import DEFAULT
 
 PAIRS = 6  # a gain of some per cent on a drifting machine
@@ -29,9 +27,7 @@ def main() -> None:
         "side_by_side": side_by_side("--kind", "text", *texts),
         "environment": environment(),
     }
-    partial = RESULTS.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(RESULTS)
+    write_results(RESULTS, content)
     for phase in ("extraction", "fine_tuning"):
         found = content[phase]
         print(

@@ -6,12 +6,13 @@ Writes benchmarks/results/startup.json: seconds for each command, and for `impor
 a command line built on TrainingArguments itself would pay.
 """
 
-import json
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from harness import write_results
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "startup.json"
@@ -40,8 +41,7 @@ def main() -> None:
     for name, command in COMMANDS.items():
         seconds(command)  # the first one compiles byte code
         content[name] = {"median_s": round(statistics.median(seconds(command) for _ in range(5)), 3), "runs": 5}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_results(RESULTS, content)
     print(RESULTS.read_text())
 
 

@@ -9,14 +9,13 @@ benchmarks/results/training_steps.json, round by round.
 """
 
 import copy
-import json
 import statistics
 import time
 from pathlib import Path
 
 import torch
 import workload
-from harness import environment
+from harness import environment, write_results
 from torch import nn
 
 from hf_transfer import NativeHead, length_chunks
@@ -65,7 +64,7 @@ def main() -> None:
             f"{name:34}{taken['rows_per_s']:8.1f} rows/s, {statistics.median(taken['over_stock']):.2f} times {STOCK}"
         )
     content = {"batches": len(batches), "batch": BATCH, "sides": seconds, "environment": environment()}
-    RESULTS.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_results(RESULTS, content)
 
 
 def fast(model):

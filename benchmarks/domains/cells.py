@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from harness import environment
+from harness import environment, write_results
 from labels.cells import _environment, _quiet
 
 from .features import features
@@ -109,7 +109,4 @@ def read(path: Path = RESULTS) -> dict:
 
 def write(content: dict, path: Path = RESULTS) -> None:
     """Write the results file; whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_results(path, content)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from filelock import FileLock
-from harness import environment
+from harness import environment, write_results
 
 from .draws import data_of
 from .methods import METHODS
@@ -117,11 +117,9 @@ def keep(part: str, place: str, cell: dict, path: Path = RESULTS, **facts) -> di
     Returns:
         `dict`: what the file holds now.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)  # the lock comes before the file
     with FileLock(path.with_suffix(".lock")):
         content = read(path) | facts
         content[part][place] = cell
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_results(path, content)
     return content
