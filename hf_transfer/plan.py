@@ -9,7 +9,7 @@ from .arguments import build_arguments
 from .errors import UserError
 from .feature_blocks import feature_blocks
 from .heads import LinearHead
-from .linear_fit import settle_fit
+from .linear.choice import settle_fit
 from .precision import Choice, choose, kind_of
 from .replay import replay_of
 from .stages import stages_of

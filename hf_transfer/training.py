@@ -16,7 +16,7 @@ from .features.fused import record_parts
 from .features.splits import record_splits
 from .history import history_of
 from .inputs import collator, encode
-from .linear_fit import fit_linear, fit_on_main
+from .linear.fit import fit_linear, fit_on_main
 from .metrics import HEADLINE
 from .objective_context import objective_context
 from .objectives.step_loss import build_objective

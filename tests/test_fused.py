@@ -37,7 +37,7 @@ from hf_transfer.flags import apply_overrides, recipe_flags
 from hf_transfer.helptext import recipe_help
 from hf_transfer.hub.modeling_fused import Fusion
 from hf_transfer.inputs import collator, encode
-from hf_transfer.linear_fit import settle_fit
+from hf_transfer.linear.choice import settle_fit
 from hf_transfer.recipe_json import recipe_from_dict, recipe_to_dict
 from hf_transfer.replay import replay_of
 

@@ -28,7 +28,7 @@ from hf_transfer.features.key import backbone_identity
 from hf_transfer.flags import apply_overrides, parse_flags, recipe_flags
 from hf_transfer.helptext import recipe_help
 from hf_transfer.hub.modeling_transfer import InputEmbeddings
-from hf_transfer.linear_fit import settle_fit
+from hf_transfer.linear.choice import settle_fit
 from hf_transfer.places import places, put
 from hf_transfer.recipe_json import recipe_from_dict, recipe_to_dict
 from hf_transfer.replay import replay_of

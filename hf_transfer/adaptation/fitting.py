@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from ..linear_fit import fit_linear
+from ..linear.fit import fit_linear
 from ..objectives import Supervised
 
 SINGLE = "single_label_classification"

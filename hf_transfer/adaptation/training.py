@@ -14,7 +14,7 @@ from ..data import labels_of
 from ..data.domains import Domains
 from ..features.dataset import collate_features
 from ..inputs import collator, encode
-from ..linear_fit import fit_linear, fit_on_main
+from ..linear.fit import fit_linear, fit_on_main
 from ..metrics import HEADLINE
 from ..objective_context import objective_context
 from ..objectives.domain.base import DomainObjective

@@ -21,7 +21,7 @@ from hf_transfer.features.dataset import collate_features
 from hf_transfer.features.fast_copy import fold_batch_norms
 from hf_transfer.features.splits import record_splits
 from hf_transfer.inputs import collator, encode
-from hf_transfer.linear_fit import fit_linear
+from hf_transfer.linear.fit import fit_linear
 from hf_transfer.precision import device_kind
 from hf_transfer.recipe_files import load_recipe
 from hf_transfer.replay import replay_of

@@ -11,7 +11,7 @@ import yaml
 
 from hf_transfer import Pipeline, Recipe, flags
 from hf_transfer.adaptation.checks import adapts
-from hf_transfer.linear_fit import settle_fit
+from hf_transfer.linear.choice import settle_fit
 from hf_transfer.pretraining.checks import pretrains
 from hf_transfer.recipe_files import list_recipes, load_recipe
 from hf_transfer.recipe_json import pipeline_from_dict, pipeline_to_dict, recipe_from_dict, recipe_to_dict

@@ -7,31 +7,17 @@ to the CPU costs nothing. There is no random number in it: the same rows give th
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from .errors import UserError
-from .heads import LinearHead
-from .objectives import Supervised
-from .processes import computed_by_main
-from .threads import one_thread_where_small
-
-# What is named here steers gradient descent and means nothing to the quasi-Newton fit, which sees all rows at once.
-SGD_FIELDS = frozenset(
-    """
-    learning_rate lr_scheduler_type lr_scheduler_kwargs warmup_steps
-    optim optim_args optim_target_modules weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm bf16 fp16
-    num_train_epochs max_steps per_device_train_batch_size auto_find_batch_size gradient_accumulation_steps
-    average_tokens_across_devices train_sampling_strategy data_seed dataloader_drop_last
-    eval_strategy eval_steps eval_delay eval_on_start save_strategy save_steps
-    load_best_model_at_end metric_for_best_model greater_is_better
-    """.split()
-)
+from ..errors import UserError
+from ..processes import computed_by_main
+from ..threads import one_thread_where_small
+from .rows import NOT_FINITE, Rows, Scale, measure_scale, split
 
 # From strong to weak, half a decade apart. The penalty acts on scaled features, so one grid serves every backbone: at
 # the strong end little but the class shares is left, at the weak end almost no penalty.
@@ -46,70 +32,6 @@ COMPARE = 0.05
 # The rounding of float32 sums now and then ends a fit before `FINISH`. What ends below this, which is scikit-learn's
 # own tolerance, has converged.
 CONVERGED = 1e-4
-NOT_FINITE = "the {} split's features hold values that are not finite (NaN or infinity); record them again"
-# Rows are read, scaled and multiplied this many bytes at a time, whether or not they stay in memory.
-BLOCK_BYTES = 32 * 2**20
-
-
-def settle_fit(recipe, frozen: bool, named: Collection[str] | None = None, single: bool = True) -> str:
-    """Decide how a recipe's head is fitted.
-
-    Args:
-        recipe (`Recipe`): `head.fit` asks; `training` holds the command line's fields too.
-        frozen (`bool`): whether the strategy freezes the whole backbone, so that its features can be recorded.
-        named (`Collection[str]`, *optional*): training fields that were given for this fit; by default all.
-        single (`bool`): whether nothing but the head's layer learns; what else does is not always told by the recipe.
-
-    Returns:
-        `str`: `"lbfgs"` or `"sgd"`. `"auto"` is lbfgs for a [`LinearHead`] without dropout on recorded pooled
-        features, unless `training` names a field of gradient descent.
-
-    Raises:
-        `UserError`: `head.fit` is lbfgs and another field stands against it, or `head.l2` is given to gradient
-            descent; both fields are named.
-    """
-    head = recipe.head
-    if not isinstance(head, LinearHead) or head.fit == "sgd":
-        return "sgd"
-    reason = _against(recipe, frozen, recipe.training if named is None else named, single)
-    if reason is None:
-        return "lbfgs"
-    if head.fit == "lbfgs":
-        raise UserError(f"head.fit is 'lbfgs', but {reason}, or set head.fit to sgd")
-    if head.l2 is not None:
-        raise UserError(f"head.l2 is {head.l2}, the penalty of the lbfgs fit, but {reason}, or leave head.l2 out")
-    return "sgd"
-
-
-def _against(recipe, frozen: bool, given: Collection[str], single: bool) -> str | None:
-    """Say what keeps a linear head from the quasi-Newton fit, and what to do about it; `None` for nothing."""
-    if recipe.head.dropout > 0:
-        return f"head.dropout is {recipe.head.dropout}, which only gradient descent can apply; set head.dropout to 0"
-    if not frozen:
-        return f"strategy {type(recipe.strategy).__name__} trains the backbone; use strategy FrozenFeatures"
-    parts = getattr(recipe.backbone, "parts", {})
-    if parts and recipe.backbone.fusion == "weighted" and recipe.backbone.alpha is None:
-        return "backbone.alpha is none, which gradient descent learns; set backbone.alpha to a number"
-    for name, part in parts.items():
-        if part.pooling == "attention":
-            return f"backbone.parts.{name}.pooling is 'attention', which is learned; set another one"
-    if parts and not single:
-        return "learned layers bring both parts to one width; set backbone.fusion to concat"
-    if getattr(recipe.backbone, "pooling", None) == "attention":
-        return "backbone.pooling is 'attention', which is learned by gradient descent; set another backbone.pooling"
-    method = getattr(getattr(recipe.backbone, "fusion", None), "method", None)
-    if method == "scalar_mix" or (method is not None and not single):
-        return "backbone.fusion is learned by gradient descent; leave backbone.fusion out"
-    if recipe.objective != Supervised():
-        return f"objective {type(recipe.objective).__name__} asks for gradient descent; use Supervised()"
-    named = [name for name in given if name in SGD_FIELDS]
-    if named:
-        return f"training.{named[0]} steers gradient descent; leave training.{named[0]} out"
-    return None
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The fit
 
 
 def fit_linear(
@@ -172,11 +94,11 @@ def fit_linear(
     # MPS has no float64, which the sums are kept in; what it would win on so small a problem is little.
     device = torch.device("cpu") if layer.weight.device.type == "mps" else layer.weight.device
     with _exact_float32(device), one_thread_where_small(len(train) * layer.weight.numel()):
-        scale = _measure_scale(train, device, widths or [layer.in_features])
+        scale = measure_scale(train, device, widths or [layer.in_features])
         unit, start = _target_scale(objective, train_labels)
         parts = ((train, train_labels), (validation, validation_labels))
         seen, unseen = (
-            _Part(*part, objective, scale, device, resident_bytes, own)
+            Rows(*part, objective, scale, device, resident_bytes, own)
             for part, own in zip(parts, weights, strict=True)
         )
         shape = (layer.out_features, layer.in_features)
@@ -281,33 +203,6 @@ def _exact_float32(device):
             setting.fp32_precision = value
 
 
-class _Scale(NamedTuple):
-    """What is subtracted from each column and what it is divided by: float64, of shape `(width,)`."""
-
-    mean: torch.Tensor
-    divisor: torch.Tensor
-
-
-def _measure_scale(matrix, device, widths: Sequence[int]) -> _Scale:
-    """Take the columns' means and variances in one pass, with the update of Chan, Golub and LeVeque (1979)."""
-    count, mean, squares = 0, 0.0, 0.0
-    for start, stop in _spans(matrix):
-        block = _read(matrix, start, stop, device).double()
-        own = block.mean(0)
-        step = own - mean
-        total = count + len(block)
-        squares = squares + (block - own).square_().sum(0) + step.square() * (count * len(block) / total)
-        mean, count = mean + step * (len(block) / total), total
-    if not torch.isfinite(squares).all():
-        raise UserError(NOT_FINITE.format("train"))
-    variance = squares / count
-    own = [
-        part.mean().sqrt().item() or 1.0 for part in variance.split(list(widths))
-    ]  # none varies: any divisor will do
-    usual = torch.cat([variance.new_full((width,), one) for width, one in zip(widths, own, strict=True)])
-    return _Scale(mean, torch.maximum(variance.sqrt(), usual))
-
-
 def _target_scale(objective, labels) -> tuple[float, float]:
     """Return the unit of the logits and where the bias starts, in that unit.
 
@@ -321,17 +216,13 @@ def _target_scale(objective, labels) -> tuple[float, float]:
     return unit, float(targets.mean()) / unit
 
 
-def _write(layer: nn.Linear, point: np.ndarray, shape: tuple[int, int], unit: float, scale: _Scale) -> None:
+def _write(layer: nn.Linear, point: np.ndarray, shape: tuple[int, int], unit: float, scale: Scale) -> None:
     """Fold the scaling into the layer: on raw features, W / s and b - W m / s give the same logits."""
-    weights, bias = (torch.from_numpy(part).to(scale.mean.device) * unit for part in _split(point, shape))
+    weights, bias = (torch.from_numpy(part).to(scale.mean.device) * unit for part in split(point, shape))
     weights = weights / scale.divisor
     with torch.no_grad():
         layer.weight.copy_(weights)
         layer.bias.copy_(bias - weights @ scale.mean)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Loss and gradient
 
 
 def _minimise(part, point: np.ndarray, shape, unit: float, l2: float, share: float = 0.0):
@@ -355,83 +246,3 @@ def _minimise(part, point: np.ndarray, shape, unit: float, l2: float, share: flo
     options = {"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "gtol": tolerance, "ftol": 1e-12, "maxcor": 20}
     found = minimize(penalised, point, jac=True, method="L-BFGS-B", options=options)
     return found.x, int(found.nit), float(np.abs(found.jac).max())
-
-
-class _Part:
-    """The scaled rows of one split, kept on the device when they fit and read anew when not."""
-
-    def __init__(self, matrix, labels, objective, scale: _Scale, device, resident_bytes: int, weights=None):
-        self.matrix, self.objective, self.device = matrix, objective, device
-        self.mean, self.factor = scale.mean.float(), (1 / scale.divisor).float()
-        kind = torch.int64 if objective.problem_type == "single_label_classification" else torch.float32
-        self.labels = torch.as_tensor(np.asarray(labels) if not torch.is_tensor(labels) else labels).to(device, kind)
-        self.weights = None if weights is None else torch.from_numpy(weights).to(device)
-        counted = objective.row_weights(self.labels).double()
-        self.weight = float((counted if weights is None else counted * self.weights).sum())
-        fits = len(matrix) * matrix.shape[1] * 4 <= resident_bytes
-        self.kept = list(self._scaled()) if fits else None
-
-    def _scaled(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]:
-        for start, stop in _spans(self.matrix):
-            block = _read(self.matrix, start, stop, self.device)
-            own = None if self.weights is None else self.weights[start:stop]
-            yield (block - self.mean).mul_(self.factor), self.labels[start:stop], own
-
-    def _blocks(self):
-        return self._scaled() if self.kept is None else self.kept
-
-    def loss_and_gradient(self, point: np.ndarray, shape, unit: float) -> tuple[float, np.ndarray]:
-        """Return the mean loss and its gradient, both in the unit of the logits; autograd sees the logits alone."""
-        weights, bias = self._parameters(point, shape)
-        loss = torch.zeros((), dtype=torch.float64, device=self.device)
-        by_weight = torch.zeros(shape, dtype=torch.float64, device=self.device)
-        by_bias = torch.zeros(shape[0], dtype=torch.float64, device=self.device)
-        for block, labels, own in self._blocks():
-            logits = _logits(block, weights, bias, unit).requires_grad_()
-            with torch.enable_grad():
-                rows = self._summed(logits, labels, own)
-            (slope,) = torch.autograd.grad(rows, logits)
-            loss += rows.detach()
-            by_weight += slope.T @ block
-            by_bias += slope.double().sum(0)
-        gradient = torch.cat([by_weight.flatten(), by_bias]).cpu().numpy() / (self.weight * unit)
-        return float(loss) / (self.weight * unit**2), gradient
-
-    @torch.no_grad()
-    def mean_loss(self, point: np.ndarray, shape, unit: float) -> float:
-        """Return the mean loss, in the unit of the objective."""
-        weights, bias = self._parameters(point, shape)
-        losses = (
-            self._summed(_logits(block, weights, bias, unit), labels, own) for block, labels, own in self._blocks()
-        )
-        return math.fsum(float(loss) for loss in losses) / self.weight
-
-    def _summed(self, logits, labels, own) -> torch.Tensor:
-        if own is None:
-            return self.objective(logits, labels)
-        return (self.objective.rows(logits, labels) * own).sum()
-
-    def _parameters(self, point: np.ndarray, shape) -> Sequence[torch.Tensor]:
-        return [torch.from_numpy(part).to(self.device, torch.float32) for part in _split(point, shape)]
-
-
-def _logits(block, weights, bias, unit: float) -> torch.Tensor:
-    # Few classes and many rows: this way round the product is up to half as long on a CPU as `block @ weights.T`.
-    return (weights @ block.T).add_(bias.unsqueeze(1)).mul_(unit).T
-
-
-def _split(point: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    return point[: -shape[0]].reshape(shape), point[-shape[0] :]
-
-
-def _spans(matrix) -> Iterator[tuple[int, int]]:
-    size = max(1, BLOCK_BYTES // (4 * matrix.shape[1]))
-    for start in range(0, len(matrix), size):
-        yield start, min(start + size, len(matrix))
-
-
-def _read(matrix, start: int, stop: int, device) -> torch.Tensor:
-    block = matrix[start:stop]
-    if not torch.is_tensor(block):
-        block = torch.from_numpy(np.array(block, dtype=np.float32))  # a copy: a memory map may be read-only
-    return block.to(device, torch.float32)

@@ -1,30 +1,16 @@
 """The quasi-Newton fit of a linear head, against scikit-learn's solutions of the same problem."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
-from hf_transfer import (
-    FrozenFeatures,
-    FullFineTune,
-    LinearHead,
-    LSTMHead,
-    NativeHead,
-    Recipe,
-    TextBackbone,
-    TextClassification,
-    linear_fit,
-)
-from hf_transfer.assembly import build_model
-from hf_transfer.data.labels import Labels
 from hf_transfer.errors import UserError
-from hf_transfer.linear_fit import GRID, SGD_FIELDS, fit_linear, fit_on_main, settle_fit
+from hf_transfer.linear import fit as fitting
+from hf_transfer.linear import rows
+from hf_transfer.linear.fit import GRID, fit_linear, fit_on_main
 from hf_transfer.objectives import Supervised
-from hf_transfer.training_fields import training_fields
 
 WIDTH = 12
 
@@ -162,13 +148,13 @@ def bits(layer: nn.Linear) -> bytes:
 
 
 def test_blocks_memory_maps_and_tensors_give_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(linear_fit, "BLOCK_BYTES", 64 * WIDTH * 4)  # 300 rows in blocks of 64, the last one shorter
+    monkeypatch.setattr(rows, "BLOCK_BYTES", 64 * WIDTH * 4)  # 300 rows in blocks of 64, the last one shorter
     resident, said = fit()
     np.save(tmp_path / "train.npy", TRAIN[0])
     mapped = (np.load(tmp_path / "train.npy", mmap_mode="r"), TRAIN[1])
     reads = []
-    read = linear_fit._read
-    monkeypatch.setattr(linear_fit, "_read", lambda *words: reads.append(words) or read(*words))
+    read = rows._read
+    monkeypatch.setattr(rows, "_read", lambda *words: reads.append(words) or read(*words))
     for train, limit in (
         (TRAIN, 0),
         (mapped, 0),
@@ -232,10 +218,10 @@ def test_autocast_and_grad_mode_of_the_caller_do_not_matter():
 def test_products_are_exact_while_it_fits(monkeypatch):
     """What a GPU would round by is set aside during the fit; on a CPU only the setting can be seen."""
     seen = []
-    scale = linear_fit._measure_scale
+    scale = fitting.measure_scale
     monkeypatch.setattr(
-        linear_fit,
-        "_measure_scale",
+        fitting,
+        "measure_scale",
         lambda *words: seen.append(torch.backends.cuda.matmul.fp32_precision) or scale(*words),
     )
     torch.backends.cuda.matmul.fp32_precision = "tf32"
@@ -285,7 +271,7 @@ def test_a_chosen_penalty_ends_where_a_given_one_does():
 
 def test_a_fit_that_has_not_converged_says_so(monkeypatch):
     assert "note" not in fit(l2=0.01)[1]
-    monkeypatch.setattr(linear_fit, "MAX_ITERATIONS", 2)
+    monkeypatch.setattr(fitting, "MAX_ITERATIONS", 2)
     outcome = fit(l2=1e-6)[1]
     assert outcome["converged"] is False
     assert "not converged after 4 iterations" in outcome["note"] and "head.l2" in outcome["note"]
@@ -308,77 +294,6 @@ def test_rows_and_labels_must_match():
         fit(train=(TRAIN[0], TRAIN[1][1:]))
     with pytest.raises(UserError, match="bias.*head.fit to sgd"):
         fit_linear(nn.Linear(WIDTH, 3, bias=False), *TRAIN, *VALIDATION, Supervised().build(SINGLE))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Which fit
-
-
-def recipe(head=None, pooling="mean", strategy=None, **training) -> Recipe:
-    return Recipe(
-        summary="a test",
-        data=TextClassification("rows.csv"),
-        backbone=TextBackbone("net", pooling=pooling),
-        head=head or LinearHead(),
-        strategy=strategy or FrozenFeatures(),
-        training=training,
-    )
-
-
-def test_auto_solves_what_can_be_solved():
-    assert settle_fit(recipe(), frozen=True) == "lbfgs"
-    assert settle_fit(recipe(LinearHead(l2=0.1), seed=3, label_smoothing_factor=0.1), frozen=True) == "lbfgs"
-    assert settle_fit(recipe(LinearHead(fit="lbfgs")), frozen=True) == "lbfgs"
-    assert settle_fit(recipe(LinearHead(fit="sgd")), frozen=True) == "sgd"
-    assert settle_fit(recipe(strategy=FullFineTune()), frozen=False) == "sgd"
-    assert settle_fit(recipe(LinearHead(dropout=0.1)), frozen=True) == "sgd"
-    assert settle_fit(recipe(pooling="attention"), frozen=True) == "sgd"
-    for head in (NativeHead(), LSTMHead()):
-        assert settle_fit(recipe(head), frozen=True) == "sgd"
-
-
-@pytest.mark.parametrize("field", sorted(SGD_FIELDS))
-def test_a_field_of_gradient_descent_asks_for_it(field):
-    assert field in training_fields()
-    asked = recipe(**{field: 1})
-    assert settle_fit(asked, frozen=True) == "sgd"
-    with pytest.raises(UserError, match=rf"head\.fit is 'lbfgs'.*training\.{field}"):
-        settle_fit(replace(asked, head=LinearHead(fit="lbfgs")), frozen=True)
-    with pytest.raises(UserError, match=rf"head\.l2 is 0\.5.*training\.{field}"):
-        settle_fit(replace(asked, head=LinearHead(l2=0.5)), frozen=True)
-
-
-def test_lbfgs_names_what_stands_against_it():
-    asked = recipe(LinearHead(fit="lbfgs"))
-    with pytest.raises(UserError, match="head.fit is 'lbfgs'.*FullFineTune trains the backbone.*FrozenFeatures"):
-        settle_fit(replace(asked, strategy=FullFineTune()), frozen=False)
-    with pytest.raises(UserError, match="head.fit is 'lbfgs'.*backbone.pooling is 'attention'"):
-        settle_fit(replace(asked, backbone=TextBackbone("net", pooling="attention")), frozen=True)
-    with pytest.raises(UserError, match="head.l2 is 0.5.*head.dropout is 0.1"):
-        settle_fit(recipe(LinearHead(dropout=0.1, l2=0.5)), frozen=True)
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        (dict(fit="newton"), "LinearHead.fit is 'newton'; allowed: auto, lbfgs, sgd"),
-        (dict(fit="lbfgs", dropout=0.1), "LinearHead.fit is 'lbfgs'.*LinearHead.dropout is 0.1"),
-        (dict(fit="sgd", l2=0.1), "LinearHead.l2 is 0.1.*LinearHead.fit is 'sgd'"),
-        (dict(l2=-1.0), "LinearHead.l2 is -1.0; allowed"),
-        (dict(l2=float("nan")), "LinearHead.l2 is nan; allowed"),
-        (dict(l2=True), "LinearHead.l2 is True; allowed"),
-    ],
-)
-def test_a_head_that_contradicts_itself_is_refused(fields, message):
-    with pytest.raises(UserError, match=message):
-        LinearHead(**fields)
-
-
-def test_how_a_head_was_fitted_does_not_reach_the_saved_model(mini_text):
-    backbone = TextBackbone(str(mini_text), max_length=32)
-    labels = Labels(("bad", "good"), SINGLE)
-    model = build_model(backbone, LinearHead(fit="lbfgs", l2=0.1), labels, backbone.processor())
-    assert model.config.head == {"kind": "linear", "dropout": 0.0}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -445,7 +360,7 @@ def test_only_the_proportions_of_weights_count():
 
 
 def test_weights_are_read_block_by_block(monkeypatch):
-    monkeypatch.setattr(linear_fit, "BLOCK_BYTES", 64 * WIDTH * 4)
+    monkeypatch.setattr(rows, "BLOCK_BYTES", 64 * WIDTH * 4)
     resident, said = fit(l2=0.01, train_weights=WEIGHTS)
     layer, outcome = fit(l2=0.01, train_weights=WEIGHTS, resident_bytes=0)
     assert bits(layer) == bits(resident) and outcome == said
