@@ -10,8 +10,8 @@ from .adapter import CONFIG as ADAPTER
 from .errors import UserError
 from .hub_errors import told_in_one_line
 from .hub_push import PushedCommit, check_name, client_of, quiet_client, token_for, visibility
-from .predictor import check_classifier
 from .results import RunResult
+from .saved import check_classifier
 from .scrub import leak
 from .web.examples import Examples
 from .web.space import FOLDER

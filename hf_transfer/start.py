@@ -9,7 +9,7 @@ from .data import Labels
 from .errors import UserError
 from .heads import LinearHead, NativeHead
 from .hub_errors import LOG_IN
-from .predictor import load_saved_model, saved_labels, saved_recipe
+from .saved import load_saved_model, saved_labels, saved_recipe
 from .scrub import is_path, last_name
 from .stages import stages_of
 

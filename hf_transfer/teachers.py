@@ -6,7 +6,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from .backbones.config import load_config
 from .errors import UserError
-from .predictor import load_saved_model
+from .saved import load_saved_model
 
 
 class Teacher(nn.Module):

@@ -11,10 +11,10 @@ from typing import Any
 from ..data.mixture import TaskMixture
 from ..data.spec import ImageClassification, TextClassification, TextImageClassification
 from ..errors import UserError
-from ..predictor import check_classifier, load_saved_model
 from ..recipe import Recipe
 from ..recipe_json import recipe_from_dict
 from ..results import RunResult
+from ..saved import check_classifier, load_saved_model
 from ..scrub import is_path, last_name
 
 # What config.json says of how a model was trained or saved, not of what it computes.

@@ -208,7 +208,7 @@ def test_rows_of_either_domain_may_be_in_memory(recipe_of, places, tmp_path):
 
     from datasets import Dataset
 
-    from hf_transfer.predictor import saved_recipe
+    from hf_transfer.saved import saved_recipe
 
     rows = {name: Dataset.from_csv(str(places[name])) for name in ("source", "unlabelled", "test")}
     named = recipe_of()

@@ -31,7 +31,7 @@ from hf_transfer.assembly import build_model
 from hf_transfer.data import Labels
 from hf_transfer.hub_push import pushable
 from hf_transfer.hub_space import prepare_space
-from hf_transfer.predictor import load_saved_model
+from hf_transfer.saved import load_saved_model
 from hf_transfer.saving import save_model
 
 pytest.importorskip("peft", reason="pip install 'hf-transfer-recipes[lora]'")

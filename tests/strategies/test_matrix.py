@@ -14,8 +14,8 @@ import torch
 from matrix import CASES, EPOCHS, ITS_OWN_ROWS, STEPS_PER_EPOCH, Ground, batch_of, train, watched
 from safetensors.torch import load_file
 
-from hf_transfer.predictor import load_saved_model
 from hf_transfer.runner import Interrupted
+from hf_transfer.saved import load_saved_model
 from hf_transfer.saving import save_model
 
 ROOT = Path(__file__).resolve().parents[2]
