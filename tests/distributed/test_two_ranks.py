@@ -50,12 +50,22 @@ def test_full_fine_tuning_reaches_the_same_accuracy(tmp_path, words):
     assert two["metrics"]["test"]["accuracy"] == pytest.approx(one["metrics"]["test"]["accuracy"], abs=0.005)
 
 
-def test_without_dropout_the_steps_are_the_same(tmp_path, words):
-    """Rows in file order and no dropout: the global steps hold the same rows, so the weights must come out equal."""
+def test_two_ranks_record_the_bytes_of_one_and_take_its_steps(tmp_path, words, monkeypatch):
+    """Each rank computes its share of the features. Then rows come in file order and without dropout: the global steps
+    hold the same rows, so the weights must come out equal."""
     words += ["--max_steps", "12", "--head.dropout", "0", "--train_sampling_strategy", "sequential"]
-    one, two = (train(ranks, "text/lstm_frozen", tmp_path / str(ranks), *words) for ranks in (1, 2))
-    assert two["metrics"]["test"]["loss"] == pytest.approx(one["metrics"]["test"]["loss"], abs=1e-5)
-    assert two["metrics"]["validation"] == pytest.approx(one["metrics"]["validation"], abs=1e-5)
+    caches, results = {ranks: tmp_path / f"cache{ranks}" for ranks in (1, 2)}, {}
+    for ranks, cache in caches.items():
+        monkeypatch.setenv("HF_TRANSFER_CACHE", str(cache))
+        results[ranks] = train(ranks, "text/lstm_frozen", tmp_path / str(ranks), *words)["metrics"]
+
+    names = [sorted(path.relative_to(cache) for path in cache.rglob("*.npy")) for cache in caches.values()]
+    assert names[0] == names[1] and len(names[0]) == 4  # token states and their ends, of two splits
+    for name in names[0]:
+        assert (caches[1] / name).read_bytes() == (caches[2] / name).read_bytes(), name
+    one, two = results.values()
+    assert two["test"]["loss"] == pytest.approx(one["test"]["loss"], abs=1e-5)
+    assert two["validation"] == pytest.approx(one["validation"], abs=1e-5)
 
 
 def test_a_mistake_is_told_and_ends_both_ranks(tmp_path, mini_text):
@@ -94,17 +104,3 @@ def test_every_row_is_seen_once_and_a_resumed_epoch_sees_the_rest(tmp_path):
         assert whole["losses"] == pytest.approx(one["losses"], abs=1e-4)
         assert rest["seen"] == whole["seen"][19:]  # checkpoint-7: an epoch of 5 steps, and 2 steps of 3
         assert rest["weights"] == whole["weights"]
-
-
-def test_features_recorded_by_two_ranks_are_the_bytes_of_one(tmp_path, words, monkeypatch):
-    """Each rank computes its share; the second run of one process then finds all of it."""
-    folders = {}
-    for ranks in (1, 2):
-        folders[ranks] = tmp_path / f"cache{ranks}"
-        more = ["--max_steps", "1", "--dtype", "bfloat16"]
-        monkeypatch.setenv("HF_TRANSFER_CACHE", str(folders[ranks]))
-        train(ranks, "text/lstm_frozen", tmp_path / str(ranks), *words, *more)
-    names = [sorted(path.relative_to(folder) for path in folder.rglob("*.npy")) for folder in folders.values()]
-    assert names[0] == names[1] and len(names[0]) == 4  # token states and their ends, of two splits
-    for name in names[0]:
-        assert (folders[1] / name).read_bytes() == (folders[2] / name).read_bytes(), name
