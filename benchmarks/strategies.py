@@ -2,6 +2,7 @@
 
     python benchmarks/strategies.py              # some four hours of one core
     python benchmarks/strategies.py --tune       # of this the first part alone: the learning rates
+    python benchmarks/strategies.py --rate 1e-3  # another learning rate than the chosen one, to see what it would give
     python benchmarks/strategies.py --report     # docs/strategies.md and its plot again, without training
 
 A stopped benchmark goes on where it was: cells that are done, with the settings they would have now, are kept.
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--labels", nargs="+", choices=list(map(str, SIZES)), default=list(map(str, SIZES)))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--rate", type=float, help="measure at this learning rate too; such cells stand apart")
     parser.add_argument("--tune", action="store_true", help="choose the learning rates and stop")
     parser.add_argument("--report", action="store_true", help="write the page and the plot from what is there")
     asked = parser.parse_args()
@@ -43,9 +45,11 @@ def main() -> None:
     sizes = [size for size in SIZES if str(size) in asked.labels]
     if not asked.report:
         content = read()
-        carry_out(content, "grid", grid(sets, asked.methods))
+        if asked.rate is None:
+            carry_out(content, "grid", grid(sets, asked.methods))
         if not asked.tune:
-            carry_out(content, "cells", comparison(content, sets, asked.methods, sizes, asked.seeds))
+            part = "cells" if asked.rate is None else "other_rates"
+            carry_out(content, part, comparison(content, sets, asked.methods, sizes, asked.seeds, asked.rate))
     if not asked.tune:
         from labels.page import write_page
 
@@ -63,17 +67,18 @@ def grid(sets, methods) -> list[tuple]:
     ]
 
 
-def comparison(content, sets, methods, sizes, seeds) -> list[tuple]:
-    """The cells that are compared; all labels last and seed after seed, so that a part of them is a comparison too."""
+def comparison(content, sets, methods, sizes, seeds, rate: float | None = None) -> list[tuple]:
+    """The cells that are compared; all labels last and seed after seed, so that a part of them is a comparison too.
+    With a `rate`, of the methods that have one."""
     few, whole = [size for size in sizes if size != "all"], [size for size in sizes if size == "all"]
     return [
-        (kind, name, size, seed, chosen_rate(content, kind, name))
+        (kind, name, size, seed, chosen_rate(content, kind, name) if rate is None else rate)
         for part in (few, whole)
         for seed in seeds
         for kind in sets
         for size in part
         for name in methods
-        if kind in METHODS[name].sets
+        if kind in METHODS[name].sets and (rate is None or METHODS[name].rates)
     ]
 
 
@@ -95,8 +100,8 @@ def carry_out(content, part: str, cells: list[tuple]) -> None:
     """Measure the cells that are missing or were measured otherwise, and keep each as soon as it is there."""
     start, done = time.perf_counter(), 0
     for number, (kind, name, size, seed, rate) in enumerate(cells, 1):
-        place = key(kind, name, size, seed, rate if part == "grid" else None)
-        before = content[part].get(place)
+        place = key(kind, name, size, seed, None if part == "cells" else rate)
+        before = content.get(part, {}).get(place)
         if before and before["settings"] == settings(kind, name, size, rate, data_of(kind, size, seed)):
             continue
         found = measure(kind, name, size, seed, rate, tuning=part == "grid")

@@ -18,7 +18,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "results" / "strategies.json"
 
 
 def key(kind: str, method: str, size, seed: int, rate: float | None = None) -> str:
-    """Return the name of a cell; those of the grid say their learning rate too."""
+    """Return the name of a cell; those beside the comparison say their learning rate too."""
     return "/".join(map(str, (kind, method, size, seed, *([] if rate is None else [f"{rate:g}"]))))
 
 
@@ -109,7 +109,7 @@ def keep(part: str, place: str, cell: dict, path: Path = RESULTS, **facts) -> di
     """Put one cell into the results file, whole or not at all, beside those that other processes put there meanwhile.
 
     Args:
-        part (`str`): `"grid"` or `"cells"`.
+        part (`str`): `"grid"`, `"cells"` or `"other_rates"`.
         place (`str`): the cell's name, see `key`.
         cell (`dict`): what was measured.
         facts: what the file says of all cells.
@@ -120,6 +120,6 @@ def keep(part: str, place: str, cell: dict, path: Path = RESULTS, **facts) -> di
     path.parent.mkdir(parents=True, exist_ok=True)  # the lock comes before the file
     with FileLock(path.with_suffix(".lock")):
         content = read(path) | facts
-        content[part][place] = cell
+        content.setdefault(part, {})[place] = cell
         write_results(path, content)
     return content

@@ -34,6 +34,7 @@ def page(content: Mapping) -> str:
         *(_verdicts(content, kind) for kind in kinds),
         _tally(content, kinds),
         *(part for kind in kinds for part in _set(content, kind)),
+        *_other_rates(content),
         "## How it was measured",
         _how(content, kinds),
     ]
@@ -54,8 +55,19 @@ def _verdicts(content: Mapping, kind: str) -> str:
         for verdict, told in AGAINST.items():
             found = [name for name, one in judged.against.items() if one.verdict == verdict]
             words += [f"{told} the linear probe: {titles(found)}"] if found else []
+        words += _collapsed(content, kind, size)
         lines.append(f"- {_labels(size)}, {_draws(content, kind, size)}: {'; '.join(words)}.")
     return "\n".join(lines)
+
+
+def _collapsed(content: Mapping, kind: str, size) -> list[str]:
+    """Say which methods ended, in some draw, no better than without having looked at the input."""
+    found = []
+    for name in METHODS:
+        cells = cells_of(content, kind, name, size).values()
+        count = sum(cell["test"]["accuracy"] <= cell["majority_class"] for cell in cells)
+        found += [f"{METHODS[name].called(kind)} in {count}"] if count else []
+    return [f"no better than the largest class: {', '.join(found)}"] if found else []
 
 
 def _tally(content: Mapping, kinds: list[str]) -> str:
@@ -120,6 +132,18 @@ def _set(content: Mapping, kind: str) -> list[str]:
         "With 95% intervals over the draws:",
         _table(apart),
     ]
+
+
+def _other_rates(content: Mapping) -> list[str]:
+    """What other learning rates than the chosen ones give, draw by draw; they have no part in the comparison."""
+    rows = [["set", "method", "labels", "draw", "rate", "accuracy", "at the chosen rate", "accuracy there"]]
+    for place, cell in sorted(content.get("other_rates", {}).items()):
+        kind, name, size, seed, rate = place.split("/")
+        chosen = content["cells"].get(f"{kind}/{name}/{size}/{seed}")
+        there = [_rate(chosen), f"{chosen['test']['accuracy']:.4f}"] if chosen else ["", ""]
+        title = METHODS[name].called(kind)
+        rows.append([f"{kind}s", title, size, seed, rate, f"{cell['test']['accuracy']:.4f}", *there])
+    return ["## At other learning rates", _table(rows)] if len(rows) > 1 else []
 
 
 def _score(content, kind, name, size, metric, judged) -> str:

@@ -125,6 +125,17 @@ def test_the_page_says_what_the_cells_say(tmp_path):
     assert (tmp_path / "strategies.svg").read_text() == picture
 
 
+def test_a_collapse_and_what_another_rate_gives_are_told(tmp_path):
+    some = content(linear_probe={0: 0.8, 1: 0.82}, lora={0: 0.5, 1: 0.9})
+    some["other_rates"] = {"text/lora/8/0/0.0001": cell(0.93), "text/lora/8/7/0.0001": cell(0.94)}
+    page.write_page(some, tmp_path)
+    text = (tmp_path / "strategies.md").read_text()
+    assert "no better than the largest class: LoRA in 1." in text
+    assert "| texts | LoRA | 8 | 0 | 0.0001 | 0.9300 | 0.001 | 0.5000 |" in text
+    assert "| texts | LoRA | 8 | 7 | 0.0001 | 0.9400 |  |  |" in text
+    assert "best on average is linear probe, 0.8100" in text  # they have no part in the comparison
+
+
 def test_one_draw_and_missing_cells_give_a_page_without_verdicts(tmp_path):
     some = content(linear_probe={0: 0.8}, full={0: 0.9})
     some["cells"]["image/full/32/0"] = cell(0.6)
