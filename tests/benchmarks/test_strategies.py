@@ -127,11 +127,13 @@ def test_the_page_says_what_the_cells_say(tmp_path):
 
 def test_a_collapse_and_what_another_rate_gives_are_told(tmp_path):
     some = content(linear_probe={0: 0.8, 1: 0.82}, lora={0: 0.5, 1: 0.9})
+    some["cells"]["text/lora/8/0"]["test"]["accuracy"] = 0.333333
+    some["cells"]["text/lora/8/0"]["majority_class"] = 1 / 3 - 4e-7
     some["other_rates"] = {"text/lora/8/0/0.0001": cell(0.93), "text/lora/8/7/0.0001": cell(0.94)}
     page.write_page(some, tmp_path)
     text = (tmp_path / "strategies.md").read_text()
     assert "no better than the largest class: LoRA in 1." in text
-    assert "| texts | LoRA | 8 | 0 | 0.0001 | 0.9300 | 0.001 | 0.5000 |" in text
+    assert "| texts | LoRA | 8 | 0 | 0.0001 | 0.9300 | 0.001 | 0.3333 |" in text
     assert "| texts | LoRA | 8 | 7 | 0.0001 | 0.9400 |  |  |" in text
     assert "best on average is linear probe, 0.8100" in text  # they have no part in the comparison
 
