@@ -24,6 +24,8 @@ from hf_transfer import (
     cli,
     load,
 )
+from hf_transfer.export.graph import signature, translate
+from hf_transfer.export.rows import check_batches
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -95,6 +97,12 @@ def test_the_command_shows_what_was_made(told, lstm_onnx):
 def test_every_length_and_batch_size(lstm, lstm_onnx):
     compare_with_rows_alone(lstm, lstm_onnx, TEXTS)
     compare_with_rows_alone(lstm, lstm_onnx, TEXTS[:3] * 7)
+
+
+def test_a_second_export_in_one_process_reads_every_length_too(lstm, lstm_onnx):
+    predictor = load(lstm)
+    program = translate(predictor.model, check_batches(predictor, None)[0][0], predictor.backbone, lstm)
+    assert "input_ids int64 (batch, length)" in signature(program)[1]
 
 
 def test_the_lines_that_are_given_run_as_they_are(told, lstm, lstm_onnx, monkeypatch):

@@ -47,6 +47,7 @@ def translate(model: nn.Module, batch: dict[str, torch.Tensor], backbone, folder
     axes = {0: "batch", 1: "length"} if backbone.modality == "text" else {0: "batch"}
     names = input_names(batch)
     example = _example(batch, backbone)
+    _forget_recurrent_kernels()
     with _silence() as said:
         try:
             program = torch.onnx.export(
@@ -93,6 +94,16 @@ def _example(batch: dict[str, torch.Tensor], backbone) -> dict[str, torch.Tensor
         example["attention_mask"][:, :-1] = 1
         example["attention_mask"][0] = 1  # the second row is padded
     return example
+
+
+def _forget_recurrent_kernels() -> None:
+    """Let an export find LSTM and GRU as the first one in a process does.
+
+    `torch.export` puts its own kernels in the place of these operators' while it traces, and PyTorch 2.14 remembers
+    which one it called last. A second export would take the layer apart, step by step, and fix the length of texts.
+    """
+    for operator in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
+        operator._dispatch_cache.clear()
 
 
 @contextmanager
