@@ -17,7 +17,7 @@ import json, sys
 import torch
 from accelerate import PartialState
 from hf_transfer.errors import UserError
-from hf_transfer.linear_fit import fit_linear, fit_on_main
+from hf_transfer.linear.fit import fit_linear, fit_on_main
 from hf_transfer.objectives import Supervised
 
 state = PartialState(cpu=True)
