@@ -19,7 +19,8 @@ from statistics import geometric_mean
 
 os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")  # a second run would find its kernels compiled
 
-from precision import alternate, describe, device_of, inference, parse, save, shorten  # noqa: E402
+from harness import write_results  # noqa: E402
+from precision import alternate, describe, device_of, inference, parse, shorten  # noqa: E402
 from precision import encoder_config as config_of  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "precision_extras.json"
@@ -138,7 +139,7 @@ def main() -> None:
     }
     content = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     content[device_kind(device)] = entry
-    save(RESULTS, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    write_results(RESULTS, content)
 
 
 if __name__ == "__main__":

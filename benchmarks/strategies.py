@@ -41,6 +41,8 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true", help="choose the learning rates and stop")
     parser.add_argument("--report", action="store_true", help="write the page and the plot from what is there")
     asked = parser.parse_args()
+    if asked.tune and asked.rate is not None:
+        parser.error("--tune chooses learning rates and --rate names one; give one of them")
     sets = [asked.only] if asked.only else list(SETS)
     sizes = [size for size in SIZES if str(size) in asked.labels]
     if not asked.report:

@@ -65,7 +65,7 @@ def test_equal_values_are_equal_recipes_and_any_other_value_is_not():
 
 
 def test_a_recipe_survives_pickle_deepcopy_and_asdict():
-    assert pickle.loads(pickle.dumps(make())) == make()
+    assert pickle.loads(pickle.dumps(make())) == make()  # its own bytes: recipes travel to worker processes
     assert copy.deepcopy(make()) == make()
     assert dataclasses.asdict(make())["head"] == {"hidden_sizes": (8, 4), "dropout": 0.1}
 
