@@ -1,6 +1,6 @@
 """Which strategy wins with how many labels: the embedded sets, 8, 32, 128 and all labels per class, five seeds.
 
-    python benchmarks/strategies.py              # some four hours of one core
+    python benchmarks/strategies.py              # some five hours of one core
     python benchmarks/strategies.py --tune       # of this the first part alone: the learning rates
     python benchmarks/strategies.py --rate 1e-3  # another learning rate than the chosen one, to see what it would give
     python benchmarks/strategies.py --report     # docs/strategies.md and its plot again, without training
