@@ -50,6 +50,7 @@ tables: $(VENV)/.installed  ## measure precision, batch budgets and workers of t
 	$(BIN)/python benchmarks/budgets.py
 	$(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/training_steps.py
+	$(BIN)/python benchmarks/cpu_kernels.py
 	$(BIN)/python benchmarks/profiles.py
 
 quality: $(VENV)/.installed  ## lint and check the format

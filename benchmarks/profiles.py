@@ -5,7 +5,8 @@
 The self time of each kind of operator while features of `run.py`'s texts are extracted, and in steps of full
 fine-tuning on the SMS rows, MiniLM-L6, in the precision that a run chooses; from the share of the matrix products
 follows what would be left if all else cost nothing. And texts per second of extraction with batches side by side, one
-thread each, against one after the other with all threads. Writes benchmarks/results/profiles.json.
+thread each, against one after the other with all threads. Writes benchmarks/results/profiles-KIND.json, by kind of
+device.
 """
 
 from pathlib import Path
@@ -14,8 +15,10 @@ import workload
 from harness import alternate, compare, environment, run_script, write_results
 from sizes import DEFAULT
 
+from hf_transfer.precision import device_kind
+
 PAIRS = 6  # a gain of some per cent on a drifting machine
-RESULTS = Path(__file__).parent / "results" / "profiles.json"
+RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
@@ -27,7 +30,7 @@ def main() -> None:
         "side_by_side": side_by_side("--kind", "text", *texts),
         "environment": environment(),
     }
-    write_results(RESULTS, content)
+    write_results(RESULTS / f"profiles-{device_kind(content['environment']['device'])}.json", content)
     for phase in ("extraction", "fine_tuning"):
         found = content[phase]
         print(

@@ -2,20 +2,21 @@
 
     python benchmarks/training_steps.py            # four minutes on two idle cores
 
-The same batches of the SMS rows (32 drawn at random, MiniLM-L6 whole) in turn, in bfloat16 under autocast and in
-float32: padded, by the stock model; padded, with faster dropout (`hf_transfer/cpu`); in groups of like length, a call
-each; and as one sequence, which is what a run does. Wall and CPU seconds of a pass over the batches go to
-benchmarks/results/training_steps.json, round by round.
+The same batches of the SMS rows (32 drawn at random, MiniLM-L6 whole) in turn, in float32 and, where the CPU
+multiplies it natively, in bfloat16 under autocast: padded, by the stock model; padded, with faster dropout
+(`hf_transfer/cpu`); in groups of like length, a call each; and as one sequence, which is what a run does. Wall and CPU
+seconds of a pass over the batches go to benchmarks/results/training_steps.json, round by round; this kind of device's
+entry is replaced.
 """
 
 import copy
 import statistics
-import time
 from pathlib import Path
 
 import torch
 import workload
-from harness import environment, write_results
+from harness import environment, fast_bf16, merge
+from in_turn import in_turn
 from torch import nn
 
 from hf_transfer import NativeHead, length_chunks
@@ -25,37 +26,23 @@ from hf_transfer.data import Labels
 from hf_transfer.demo import demo_recipe
 from hf_transfer.inputs import collator, encode
 from hf_transfer.length_chunks import LengthChunks
+from hf_transfer.precision import device_kind
 from hf_transfer.recipe_files import load_recipe
 from hf_transfer.sampling import GlobalBatches
 
 RESULTS = Path(__file__).resolve().parent / "results" / "training_steps.json"
 ROWS, BATCH, ROUNDS = 1_600, 32, 3
 STOCK = "padded, stock"
-WARM_UP = 4  # batches
 
 
 def main() -> None:
     model, batches = prepared()
     sides = {
         f"{name}, {dtype}": stepper(made(copy.deepcopy(model)), dtype)
-        for dtype in ("bfloat16", "float32")
+        for dtype in (("bfloat16", "float32") if fast_bf16() else ("float32",))
         for name, made in WAYS.items()
     }
-    seconds = {name: {"wall_s": [], "cpu_s": []} for name in sides}
-    for step in sides.values():
-        for batch in batches[:WARM_UP]:
-            step(batch)
-    for _ in range(ROUNDS):
-        passed = {name: [0.0, 0.0] for name in sides}
-        for number, batch in enumerate(batches):  # in turn within each batch: the machine drifts within a round
-            for name in list(sides)[:: 1 if number % 2 else -1]:
-                wall, cpu = time.perf_counter(), time.process_time()
-                sides[name](batch)
-                passed[name][0] += time.perf_counter() - wall
-                passed[name][1] += time.process_time() - cpu
-        for name, (wall, cpu) in passed.items():
-            seconds[name]["wall_s"].append(round(wall, 3))
-            seconds[name]["cpu_s"].append(round(cpu, 3))
+    seconds = in_turn(sides, batches, ROUNDS)
     for name, taken in seconds.items():
         stock = seconds[f"{STOCK}, {name.rpartition(', ')[2]}"]["wall_s"]
         taken["rows_per_s"] = round(BATCH * len(batches) / statistics.median(taken["wall_s"]), 1)
@@ -64,7 +51,7 @@ def main() -> None:
             f"{name:34}{taken['rows_per_s']:8.1f} rows/s, {statistics.median(taken['over_stock']):.2f} times {STOCK}"
         )
     content = {"batches": len(batches), "batch": BATCH, "sides": seconds, "environment": environment()}
-    write_results(RESULTS, content)
+    merge(RESULTS, device_kind("cpu"), content)
 
 
 def fast(model):
@@ -106,7 +93,7 @@ WAYS = {STOCK: lambda model: model, "padded, fast": fast, "groups": in_groups, "
 
 
 def prepared():
-    """The model, every other batch of an epoch."""
+    """The model, every fourth batch of an epoch."""
     from datasets import Dataset
 
     recipe = demo_recipe(load_recipe("text/full_finetune"))
@@ -117,7 +104,7 @@ def prepared():
     encoded, collate = encode(backbone, processor, rows), collator(backbone, processor)
     model = build_model(backbone, NativeHead(), Labels("single_label_classification", tuple(names)), processor).train()
     plan = GlobalBatches(len(rows), BATCH)
-    return model, [collate(list(encoded.select(numbers))) for numbers in list(plan)[::2]]
+    return model, [collate(list(encoded.select(numbers))) for numbers in list(plan)[::4]]
 
 
 def stepper(model, dtype: str):

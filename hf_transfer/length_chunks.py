@@ -3,7 +3,8 @@
 Batches of rows of like length waste nothing, but length says something of the class (long messages are spam), and
 steps on one class at a time learn worse. So rows are drawn at random, and what works token by token runs on the rows
 of a batch in a few groups of like length: one call for each or, where the architecture allows it, one call for all of
-them (`one_sequence.py`). The objective sees the batch as it is, and the gradients are those of the padded batch.
+them (`one_sequence.py`, for an LSTM `cpu/lstm.py`). The objective sees the batch as it is, and the gradients are those
+of the padded batch.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from .backbones.trust import is_foreign
+from .cpu.lstm import lstm_logits, product_dtype
+from .hub.heads_transfer import LSTMHead
 from .one_sequence import in_one_call, serves
 
 # What a group costs beyond its tokens: an encoder's calls, and its weights read once more, as many tokens; an LSTM's,
@@ -85,6 +88,8 @@ def _head_forward(head, whole, features):
     """Run a head that reads token states on groups of rows."""
     if not head.training:
         return whole(features)
+    if _steps_together(head, features.tokens):
+        return lstm_logits(head, features.tokens, features.mask.sum(1).clamp(min=1), product_dtype())
     groups = _groups(features.mask, step=STEP_ROWS.get(features.mask.device.type, STEP_ROWS["cuda"]))
     if len(groups) == 1:
         return whole(features)
@@ -99,6 +104,11 @@ def _head_forward(head, whole, features):
         for rows, length in groups
     ]
     return torch.cat(parts)[torch.cat([rows for rows, _ in groups]).argsort()]
+
+
+def _steps_together(head, tokens: torch.Tensor) -> bool:
+    """Whether rows of all lengths take a head's steps together."""
+    return type(head) is LSTMHead and tokens.device.type == "cpu" and head.out.weight.dtype == torch.float32
 
 
 def _groups(mask: torch.Tensor, call: int = 0, step: int = 0) -> list[tuple[torch.Tensor, int]]:

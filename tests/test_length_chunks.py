@@ -7,7 +7,7 @@ import pytest
 import torch
 from text_step import built, step
 
-from hf_transfer import LinearHead, LSTMHead, length_chunks
+from hf_transfer import GRUHead, LinearHead, LSTMHead, length_chunks
 from hf_transfer.length_chunks import LengthChunks, plan
 from hf_transfer.replay import replay_of
 
@@ -42,7 +42,11 @@ def test_logits_and_gradients_are_those_of_the_padded_batch(architecture, tmp_pa
     assert len(lengths) == 2
 
 
-@pytest.mark.parametrize("head", [LinearHead(), LSTMHead(4, 1, dropout=0.0)], ids=lambda head: type(head).__name__)
+@pytest.mark.parametrize(
+    "head",
+    [LinearHead(), LSTMHead(4, 1, dropout=0.0), GRUHead(4, 1, dropout=0.0)],
+    ids=lambda head: type(head).__name__,
+)
 def test_heads_of_ours_see_the_whole_batch(head, tmp_path):
     model, inputs = built(tmp_path, "bert", head)
     logits, gradients = step(model, inputs)
@@ -54,7 +58,7 @@ def test_heads_of_ours_see_the_whole_batch(head, tmp_path):
 
 
 def test_a_head_on_recorded_states_runs_in_groups(tmp_path):
-    model, inputs = built(tmp_path, "bert", LSTMHead(4, 1, dropout=0.0))
+    model, inputs = built(tmp_path, "bert", GRUHead(4, 1, dropout=0.0))
     replay = replay_of(model)
     recorded = {name: value for name, value in replay.record(model, inputs).items() if name in ("tokens", "mask")}
     whole, gradients = step(replay, recorded)

@@ -16,7 +16,8 @@ TOLERANCE = 1e-3
 def fast_copy(model, dtype: torch.dtype, sample: dict[str, torch.Tensor], read: Callable) -> nn.Module:
     """Copy `model` for extraction, in evaluation mode.
 
-    BatchNorm is folded into convolutions, which lie channels last; linear layers in bfloat16 on a CPU are packed.
+    BatchNorm is folded into convolutions, which lie channels last. On a CPU convolutions are packed, and so are linear
+    layers in bfloat16.
 
     Args:
         dtype (`torch.dtype`): of the copy's weights.
@@ -29,6 +30,10 @@ def fast_copy(model, dtype: torch.dtype, sample: dict[str, torch.Tensor], read: 
         twin = _folded(twin, sample, read).to(memory_format=torch.channels_last)
     twin = twin.to(dtype)
     pack_linear(twin)
+    if "pixel_values" in sample:
+        from ..cpu.convolutions import pack_convolutions  # it brings timm, which a run on texts need not wait for
+
+        pack_convolutions(twin)
     return twin
 
 
@@ -51,6 +56,8 @@ def fold_batch_norms(module: nn.Module) -> None:
 
     Names follow the order of computation in timm's nets, but nothing promises it: compare outputs afterwards.
     """
+    from ..cpu.convolutions import Fused
+
     convolution = None
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Conv2d):
@@ -60,7 +67,7 @@ def fold_batch_norms(module: nn.Module) -> None:
             setattr(module, convolution[0], fuse_conv_bn_eval(convolution[1], child))
             # timm's BatchNorm brings its activation (and its dropout) along.
             rest = [part for part in (getattr(child, "drop", None), getattr(child, "act", None)) if part is not None]
-            setattr(module, name, nn.Sequential(*rest))
+            setattr(module, name, Fused(*rest))
         else:
             fold_batch_norms(child)
         convolution = None
