@@ -82,9 +82,7 @@ def lstm(dtype: str) -> dict:
 
     def stepper(model, together: bool):
         def step(features):
-            serves = length_chunks._steps_together
-            chosen = serves if together else lambda *_: False
-            with mock.patch.object(length_chunks, "_steps_together", chosen):
+            with mock.patch.object(length_chunks, "_steps_together", lambda *_: together):
                 with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
                     logits = model.head(features)
                 logits.float().square().sum().backward()

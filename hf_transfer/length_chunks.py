@@ -107,8 +107,10 @@ def _head_forward(head, whole, features):
 
 
 def _steps_together(head, tokens: torch.Tensor) -> bool:
-    """Whether rows of all lengths take a head's steps together."""
-    return type(head) is LSTMHead and tokens.device.type == "cpu" and head.out.weight.dtype == torch.float32
+    """Whether rows of all lengths take a head's steps together: in float32, where it was measured to gain
+    (`benchmarks/cpu_kernels.py`). Of bfloat16 that is not known yet."""
+    in_float32 = product_dtype() == head.out.weight.dtype == torch.float32
+    return type(head) is LSTMHead and tokens.device.type == "cpu" and in_float32
 
 
 def _groups(mask: torch.Tensor, call: int = 0, step: int = 0) -> list[tuple[torch.Tensor, int]]:

@@ -50,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kinds", nargs="+", choices=("float32", "bfloat16"), default=("float32", "bfloat16"))
     asked = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     shapes = {
@@ -59,11 +60,11 @@ def main() -> None:
         "up": [(TOKENS, 384, 1536)],
         "down": [(TOKENS, 1536, 384)],
     }
-    found = {f"{name}_{kind}": [] for name in shapes for kind in ("float32", "bfloat16")}
+    found = {f"{name}_{kind}": [] for name in shapes for kind in asked.kinds}
     with torch.inference_mode():
         for _ in range(asked.rounds):
             for name, products in shapes.items():
-                for kind in ("float32", "bfloat16"):
+                for kind in asked.kinds:
                     found[f"{name}_{kind}"].append(rate(products, getattr(torch, kind), device))
     print(json.dumps({name: statistics.median(rates) for name, rates in found.items()}))
 

@@ -39,7 +39,7 @@ class PackedConvolution(nn.Module):
     def __init__(self, convolution: nn.Conv2d, activation: tuple):
         super().__init__()
         self.convolution, self.activation = convolution, activation
-        self.packed: dict[tuple, torch.Tensor] = {}  # by padding and zeros in front of the kernel
+        self.packed: dict[tuple, torch.Tensor] = {}  # weights, by what they were laid out for
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         layer = self.convolution
@@ -53,7 +53,7 @@ class PackedConvolution(nn.Module):
                 padding = [above, left]
             else:
                 pixels = F.pad(pixels, around)
-        key = (*padding, *zeros)
+        key = (*pixels.shape, torch.get_num_threads())  # oneDNN chooses another layout for each
         if key not in self.packed:
             self.packed[key] = self._laid_out(pixels, padding, zeros)
         how = (padding, layer.stride, layer.dilation, layer.groups, *self.activation, "")

@@ -88,7 +88,7 @@ class Layer(torch.autograd.Function):
     def forward(ctx, states, steps: Steps, dtype: torch.dtype, *weights):
         inputs = states.to(dtype)
         ways = [weights[start : start + len(WEIGHTS)] for start in range(0, len(weights), len(WEIGHTS))]
-        ctx.steps, ctx.of_states = steps, states.requires_grad
+        ctx.steps = steps
         ctx.runs = [
             Direction(inputs if not number else inputs[steps.mirrored], way, steps.sizes, dtype)
             for number, way in enumerate(ways)
@@ -104,9 +104,9 @@ class Layer(torch.autograd.Function):
             part if not number else part[mirrored] for number, part in enumerate(gradient.chunk(len(ctx.runs), dim=-1))
         ]
         work = list(zip(ctx.runs, parts, strict=True))
-        found = _each(lambda one: one[0].back(one[1], ctx.of_states), work)
+        found = _each(lambda one: one[0].back(one[1], ctx.needs_input_grad[0]), work)
         of_states = None
-        if ctx.of_states:
+        if ctx.needs_input_grad[0]:
             of_states = sum(one[0] if not number else one[0][mirrored] for number, one in enumerate(found))
         return of_states, None, None, *(gradient for one in found for gradient in one[1:])
 
