@@ -14,7 +14,7 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-from harness import environment, fast_bf16, write_results
+from harness import dtypes, environment, write_results
 
 from hf_transfer import batching
 from hf_transfer.assembly import build_model
@@ -80,7 +80,8 @@ def images(side: int) -> dict:
 @torch.inference_mode()
 def rates(model, per_budget: dict[int, list], count: int) -> dict:
     replay, found = replay_of(model), {budget: {} for budget in per_budget}
-    for dtype in (torch.float32, torch.bfloat16) if fast_bf16() else (torch.float32,):
+    for name in dtypes():
+        dtype = getattr(torch, name)
         few = {name: value[:2].to(DEVICE) for name, value in next(iter(per_budget.values()))[0].items()}
         twin = fast_copy(model, dtype, few, replay.record)
         seconds = {budget: [] for budget in per_budget}
@@ -89,7 +90,7 @@ def rates(model, per_budget: dict[int, list], count: int) -> dict:
                 taken = run(replay, twin, batches, dtype)
                 seconds[budget] += [taken] if number else []
         for budget, all_of_them in seconds.items():
-            found[budget][str(dtype).removeprefix("torch.")] = round(count / statistics.median(all_of_them), 1)
+            found[budget][name] = round(count / statistics.median(all_of_them), 1)
     return found
 
 

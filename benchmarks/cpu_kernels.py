@@ -16,7 +16,7 @@ from unittest import mock
 
 import torch
 import workload
-from harness import environment, fast_bf16, merge
+from harness import dtypes, environment, merge
 from in_turn import in_turn
 from torch import nn
 
@@ -24,7 +24,7 @@ from hf_transfer import length_chunks
 from hf_transfer.batching import PIXELS
 from hf_transfer.cpu.convolutions import pack_convolutions
 from hf_transfer.cpu.swap import FastRandomness
-from hf_transfer.features.fast_copy import fold_batch_norms
+from hf_transfer.features.folding import fold_batch_norms
 from hf_transfer.hub.heads_transfer import Features, LSTMHead
 from hf_transfer.length_chunks import LengthChunks
 from hf_transfer.precision import device_kind
@@ -41,7 +41,7 @@ def main() -> None:
         for side in SIDES:
             what = f"{name}, {side} x {side}"
             entry["convolutions"][what] = told(what, convolutions(name, side))
-    for dtype in ("float32", "bfloat16") if fast_bf16() else ("float32",):
+    for dtype in dtypes():
         entry["lstm"][dtype] = told(f"LSTM head, {dtype}", lstm(dtype))
     merge(RESULTS, device_kind("cpu"), entry)
 

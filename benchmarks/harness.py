@@ -236,6 +236,11 @@ def fast_bf16() -> bool:
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
+def dtypes() -> tuple[str, ...]:
+    """What is worth measuring: emulated bfloat16 takes ten times as long as float32, and nobody would use it."""
+    return ("float32", "bfloat16") if fast_bf16() else ("float32",)
+
+
 def read_results(path: Path) -> dict:
     """The content of a results file; an empty one where there is none yet."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"entries": {}}

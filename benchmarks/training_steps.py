@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 import workload
-from harness import environment, fast_bf16, merge
+from harness import dtypes, environment, merge
 from in_turn import in_turn
 from torch import nn
 
@@ -39,7 +39,7 @@ def main() -> None:
     model, batches = prepared()
     sides = {
         f"{name}, {dtype}": stepper(made(copy.deepcopy(model)), dtype)
-        for dtype in (("bfloat16", "float32") if fast_bf16() else ("float32",))
+        for dtype in dtypes()
         for name, made in WAYS.items()
     }
     seconds = in_turn(sides, batches, ROUNDS)

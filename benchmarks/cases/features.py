@@ -4,15 +4,10 @@ import tempfile
 from pathlib import Path
 
 import workload
-from harness import alternate, column, compare, fast_bf16, quantity, run_script
+from harness import alternate, column, compare, dtypes, fast_bf16, quantity, run_script
 from sizes import Sizes
 
-# Where bfloat16 is emulated, it takes ten times as long as float32: nobody would use it, and it would take the hour.
 EMULATED = "bfloat16, which this CPU emulates, is left out."
-
-
-def kinds() -> tuple[str, ...]:
-    return ("float32", "bfloat16") if fast_bf16() else ("float32",)
 
 
 def gemm(sizes: Sizes) -> dict:
@@ -21,7 +16,7 @@ def gemm(sizes: Sizes) -> dict:
     side = sizes.gemm_side
     rows = []
     for name, words in (("large", f"{side} x {side} x {side}"), ("encoder", "of a MiniLM block over 4,096 tokens")):
-        for dtype in kinds():
+        for dtype in dtypes():
             rates = column(found, f"{name}_{dtype}")
             rows.append(quantity(f"matrix products, {words}, {dtype}", rates, unit="GFLOP/s"))
     notes = [] if fast_bf16() else [f"Matrix products: {EMULATED}"]
@@ -49,7 +44,7 @@ def text_features(sizes: Sizes) -> dict:
             del sides["sentence-transformers, bf16"]
         figures = alternate(sides, sizes.repetitions)
         cosine = lowest_cosine(ours_file, rival_file)
-    ours, products, kind = figures["ours"], figures["matrix products"], kinds()[-1]
+    ours, products, kind = figures["ours"], figures["matrix products"], dtypes()[-1]
     shares = {
         shape: [
             100 * 2 * run["block_parameters"] * run["tokens"] / run["features_s"] / (rates[f"{shape}_{kind}"] * 1e9)
@@ -124,5 +119,5 @@ def lowest_cosine(first: Path, second: Path) -> float:
 
 
 def _gemm(sizes: Sizes) -> dict:
-    flags = ["--side", sizes.gemm_side, "--rounds", sizes.repetitions, "--kinds", *kinds()]
+    flags = ["--side", sizes.gemm_side, "--rounds", sizes.repetitions, "--kinds", *dtypes()]
     return run_script("ours/gemm.py", *flags).figures()

@@ -53,7 +53,8 @@ class PackedConvolution(nn.Module):
                 padding = [above, left]
             else:
                 pixels = F.pad(pixels, around)
-        key = (*pixels.shape, torch.get_num_threads())  # oneDNN chooses another layout for each
+        # oneDNN chooses another layout for each.
+        key = (*pixels.shape, *padding, *zeros, torch.get_num_threads())
         if key not in self.packed:
             self.packed[key] = self._laid_out(pixels, padding, zeros)
         how = (padding, layer.stride, layer.dilation, layer.groups, *self.activation, "")

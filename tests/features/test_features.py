@@ -18,7 +18,7 @@ from hf_transfer.data import Labels, load_data
 from hf_transfer.demo import demo_recipe
 from hf_transfer.features import cache
 from hf_transfer.features.dataset import collate_features
-from hf_transfer.features.fast_copy import fold_batch_norms
+from hf_transfer.features.folding import fold_batch_norms
 from hf_transfer.features.splits import record_splits
 from hf_transfer.inputs import collator, encode
 from hf_transfer.linear.fit import fit_linear
@@ -122,7 +122,7 @@ def test_folding_removes_batch_norms_and_changes_nothing():
 
 
 def test_a_net_whose_names_mislead_is_not_folded():
-    from hf_transfer.features.fast_copy import _folded
+    from hf_transfer.features.folding import folded
 
     class Net(torch.nn.Module):
         """The normalisation is named after the convolution and comes before it."""
@@ -136,7 +136,7 @@ def test_a_net_whose_names_mislead_is_not_folded():
             return self.conv(self.norm(pixel_values))
 
     net = Net().eval().requires_grad_(False)
-    assert _folded(net, {"pixel_values": torch.randn(2, 3, 4, 4)}, lambda m, b: {"pooled": m(**b)}) is net
+    assert folded(net, {"pixel_values": torch.randn(2, 3, 4, 4)}, lambda m, b: {"pooled": m(**b)}) is net
 
 
 @pytest.mark.parametrize("in_chans", [1, 3, 4])
