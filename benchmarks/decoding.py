@@ -5,8 +5,8 @@
 The embedded net, everything trained by `run` itself, with 0, 1 and 2 workers in turn: on photos (JPEG files of 480 x
 360 pixels, cut at random from scikit-learn's two sample pictures, fed at 96 pixels) and on the embedded digits. Rows
 per second of the training alone, workers' start included, go to benchmarks/results/decoding.json, round by round.
-`hf_transfer/workers.py` takes from it how many workers this many cores get: the most rows per second on photos, where
-digits lose less than 3%; else none.
+`hf_transfer/workers.py` takes from it how many workers this many cores get where a CPU trains: the most rows per
+second on photos, where digits lose less than 3%; else none.
 """
 
 import os

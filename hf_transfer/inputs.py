@@ -100,15 +100,21 @@ class _TextCollator:
 
     def __init__(self, tokenizer):
         self.padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
+        self.expected = tokenizer.model_input_names
 
     def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
-        longest = max(len(row["input_ids"]) for row in rows)
+        lengths = np.array([len(row["input_ids"]) for row in rows])
+        real = np.arange(lengths.max()) < lengths[:, None]
         batch = {}
         for name in rows[0].keys() - {"label", "length"}:
-            values = np.full((len(rows), longest), self.padding.get(name, 0), dtype=np.int64)
-            for line, row in zip(values, rows, strict=True):
-                line[: len(row[name])] = row[name]
+            values = np.full(real.shape, self.padding.get(name, 0), dtype=np.int64)
+            values[real] = np.concatenate([row[name] for row in rows])
             batch[name] = torch.from_numpy(values)
+        # What `TextBackbone.preprocess` leaves out.
+        if "attention_mask" in self.expected:
+            batch["attention_mask"] = torch.from_numpy(real.astype(np.int64))
+        if "token_type_ids" in self.expected and "token_type_ids" not in batch:
+            batch["token_type_ids"] = torch.zeros_like(batch["input_ids"])
         return batch | _labels(rows)
 
 

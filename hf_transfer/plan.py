@@ -118,7 +118,7 @@ def _plan(recipe, alone, named, args, folder, model, depths, dtype) -> Plan:
     if "train" in dtypes and dtypes["train"].dtype == "bfloat16" and not args.bf16:
         args = replace(args, bf16=True)
     if not frozen and _reads_images(recipe.backbone) and "dataloader_num_workers" not in recipe.training:
-        workers = default_workers(args.world_size)
+        workers = default_workers(args.device.type, args.world_size)
         args = replace(args, dataloader_num_workers=workers) if workers else args
     trainable, total = recipe.strategy.trainable(model, depths), sum(p.numel() for p in model.parameters())
     return Plan(recipe, args, folder, frozen, fit, dtypes, trainable, total)

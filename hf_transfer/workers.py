@@ -5,16 +5,23 @@ import signal
 
 from transformers.trainer_utils import seed_worker
 
-# How many, by the cores of a training process: where benchmarks/decoding.py measured that photos AND digits train no
-# slower with them. Not in the table: none, which was not measured to lose.
-WORKERS: dict[int, int] = {}
+# How many where a CPU trains, by the cores of a training process: benchmarks/decoding.py measured that photos and
+# digits train best with so many (workers take cores from the net). Not in the table, not measured: none.
+WORKERS: dict[int, int] = {2: 0}
+MOST = 8  # beside a GPU, whose net leaves its host's cores idle; not measured
 GRACE_S = 30  # from the termination signal to the end of a worker that nobody lets go
 
 
-def default_workers(processes: int = 1) -> int:
-    """Return how many workers each of so many processes of this machine should start, by the committed table."""
+def default_workers(device: str, processes: int = 1) -> int:
+    """Return how many workers each training process of this machine should start.
+
+    Args:
+        device (`str`): kind of device that trains; beside a GPU all cores but the process's own decode, at most 8.
+        processes (`int`): that train on this machine.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return WORKERS.get(cores // processes, 0)
+    share = cores // processes
+    return min(MOST, max(0, share - 1)) if device == "cuda" else WORKERS.get(share, 0)
 
 
 def start_worker(worker_id: int, num_workers: int, rank: int) -> None:

@@ -147,6 +147,12 @@ def test_the_committed_table_says_how_many_workers_and_a_flag_wins(backbone, pho
         assert seen[0].dataloader_num_workers == wanted
 
 
+def test_beside_a_gpu_the_cores_that_are_left_decode(monkeypatch):
+    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
+    assert [workers.default_workers("cuda", processes) for processes in (1, 2, 4, 12, 24)] == [8, 5, 2, 0, 0]
+    assert workers.default_workers("cpu") == workers.default_workers("mps") == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_ctrl_c_leaves_a_checkpoint_and_no_worker(tmp_path, mini_image, photos, start):

@@ -1,20 +1,16 @@
 """Objectives with parameters of their own: trained, resumed and alike on all ranks, and never in the saved model."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from joining import Guess, join, weights
+from ranks import ROOT, launched
 from safetensors.torch import load_file
 
 from hf_transfer import FullFineTune, Supervised
 from hf_transfer.joint import Joint
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_objective_learns_and_the_model_hears_of_it(tmp_path):
@@ -107,17 +103,7 @@ def join_objective():
 @pytest.mark.distributed
 def test_two_ranks_stay_together_and_give_what_one_gives(tmp_path):
     settings = dict(per_device_train_batch_size=4, train_sampling_strategy="sequential")
-    torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
-    ranks = dict(ACCELERATE_USE_CPU="true", GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
-    done = subprocess.run(
-        [
-            sys.executable, "-c", torchrun, "--nproc_per_node=2", "--master_port=29621",
-            str(ROOT / "tests/helpers/joining.py"), str(tmp_path), json.dumps(settings),
-        ],
-        capture_output=True, text=True, timeout=400, cwd=ROOT,
-        env={**os.environ, **ranks, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    launched(2, ROOT / "tests/helpers/joining.py", tmp_path, json.dumps(settings))
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
     one = join(tmp_path / "one", **{**settings, "per_device_train_batch_size": 8})
     one.train()

@@ -181,9 +181,17 @@ class TextBackbone:
         return chosen[0]
 
     def preprocess(self, rows: Mapping[str, list], processor) -> dict[str, list]:
-        """Tokenise a batch of rows: lists `text` (and `text_pair`) to lists of ids, and each row's `length`."""
+        """Tokenise a batch of rows: lists `text` (and `text_pair`) to lists of ids, and each row's `length`.
+
+        What the collator can tell by itself is left out, for it would be written and read row by row: the attention
+        mask, and a single text's segment where it is 0 throughout.
+        """
         pairs = (rows["text_pair"],) if "text_pair" in rows else ()
-        encoded = processor(rows["text"], *pairs, truncation=True, max_length=self.max_length)
+        encoded = processor(
+            rows["text"], *pairs, truncation=True, max_length=self.max_length, return_attention_mask=False
+        )
+        if not pairs and not any(encoded.get("token_type_ids", [()])[0]):  # one template makes all rows
+            encoded.pop("token_type_ids", None)
         return {**encoded, "length": [len(ids) for ids in encoded["input_ids"]]}
 
     def depths(self, model) -> dict[str, int]:

@@ -1,17 +1,10 @@
 """A probe on two ranks: the first times and decides, and both batch by its word."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from mini import make_texts, write_csv
-
-ROOT = Path(__file__).resolve().parents[2]
-# `accelerate launch --cpu --num_processes 2` quietly runs ONE process; torchrun really starts two.
-RANKS = dict(ACCELERATE_USE_CPU="true", GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
+from ranks import launched
 
 SCRIPT = """
 import json, os, sys
@@ -48,13 +41,7 @@ part()
 def test_the_first_rank_decides_for_all(tmp_path, mini_text):
     write_csv(tmp_path / "rows.csv", ["text", "label"], make_texts(401))
     (tmp_path / "ranks.py").write_text(SCRIPT)
-    torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
-    words = ["--nproc_per_node=2", "--master_port=29647", str(tmp_path / "ranks.py"), str(tmp_path), str(mini_text)]
-    environment = {**os.environ, **RANKS, "PYTHONPATH": str(ROOT), "HF_TRANSFER_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run(
-        [sys.executable, "-c", torchrun, *words], capture_output=True, text=True, timeout=300, env=environment
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = launched(2, tmp_path / "ranks.py", tmp_path, mini_text, HF_TRANSFER_CACHE=str(tmp_path / "cache"))
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first["timed"] == [[1024, 2048, 4096, 8192, 16384]] and second["timed"] == []
     assert first["taken"] == second["taken"] and len(first["taken"]) == 2  # train and validation

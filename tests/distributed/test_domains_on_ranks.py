@@ -1,20 +1,13 @@
 """Two domains on two ranks: the model that one process makes, a discriminator and weights of rows included."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from mini import make_texts, mini_text_checkpoint, write_csv
+from ranks import RUN_RECIPE, launched
 from safetensors.torch import load_file
-
-ROOT = Path(__file__).resolve().parents[2]
-RANKS = dict(
-    PYTHONPATH=str(ROOT), ACCELERATE_USE_CPU="true", GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1"
-)
 
 RECIPE = '''"""Two domains."""
 
@@ -58,15 +51,7 @@ def train(ranks: int, recipe: Path, folder: Path, descends: bool) -> tuple[dict[
     if descends:  # on two ranks each step is two micro-batches as well: 8 rows of both domains either way
         words += ["--per_device_train_batch_size", "2" if ranks > 1 else "8", "--gradient_accumulation_steps"]
         words += ["2" if ranks > 1 else "1"]
-    start = [sys.executable]
-    if ranks > 1:
-        torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
-        start += ["-c", torchrun, f"--nproc_per_node={ranks}", "--master_port=29631"]
-    done = subprocess.run(
-        [*start, str(ROOT / "scripts/run_recipe.py"), *words],
-        capture_output=True, text=True, timeout=600, cwd=ROOT, env={**os.environ, **RANKS},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = launched(ranks, RUN_RECIPE, *words, timeout=600)
     assert done.stdout.count("  backbone ") == 1  # one process speaks
     return load_file(folder / "model.safetensors"), json.loads((folder / "results.json").read_text())
 

@@ -1,20 +1,13 @@
 """Objectives that keep what was learnt, on two ranks: the model that one process makes."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from mini import make_texts, mini_text_checkpoint, write_csv
+from ranks import RUN_RECIPE, launched
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
-
-ROOT = Path(__file__).resolve().parents[2]
-RANKS = dict(
-    PYTHONPATH=str(ROOT), ACCELERATE_USE_CPU="true", GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1"
-)
 
 RECIPE = '''"""All terms at once."""
 
@@ -45,16 +38,8 @@ def classifier(folder: Path, encoder: Path, names: tuple[str, ...], seed: int) -
 
 
 def train(ranks: int, recipe: Path, folder: Path) -> dict[str, torch.Tensor]:
-    words = [str(recipe), "--output_dir", str(folder), "--per_device_train_batch_size", str(8 // ranks)]
-    start = [sys.executable]
-    if ranks > 1:
-        torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
-        start += ["-c", torchrun, f"--nproc_per_node={ranks}", "--master_port=29619"]
-    done = subprocess.run(
-        [*start, str(ROOT / "scripts/run_recipe.py"), *words, "--dtype", "float32"],
-        capture_output=True, text=True, timeout=400, cwd=ROOT, env={**os.environ, **RANKS},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    rows = ["--per_device_train_batch_size", 8 // ranks]
+    launched(ranks, RUN_RECIPE, recipe, "--output_dir", folder, *rows, "--dtype", "float32")
     return load_file(folder / "model.safetensors")
 
 

@@ -1,19 +1,13 @@
 """A mix of layers on two ranks: the weights that one process learns, and the bytes that it records."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from mini import make_texts, mini_text_checkpoint, write_csv
+from ranks import RUN_RECIPE, launched
 from safetensors.torch import load_file
 
-ROOT = Path(__file__).resolve().parents[2]
-RANKS = dict(
-    PYTHONPATH=str(ROOT), ACCELERATE_USE_CPU="true", GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1"
-)
 RECIPE = '''"""A mix of layers."""
 
 from hf_transfer import FrozenFeatures, FullFineTune, LayerFusion, LinearHead, Recipe, Stage
@@ -35,17 +29,8 @@ RECIPE = Recipe(
 
 
 def train(ranks: int, recipe: Path, folder: Path) -> tuple[dict[str, torch.Tensor], dict[Path, bytes]]:
-    words = [str(recipe), "--output_dir", str(folder / "out"), "--per_device_train_batch_size", str(8 // ranks)]
-    start = [sys.executable]
-    if ranks > 1:
-        torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
-        start += ["-c", torchrun, f"--nproc_per_node={ranks}", "--master_port=29637"]
-    done = subprocess.run(
-        [*start, str(ROOT / "scripts/run_recipe.py"), *words, "--dtype", "float32"],
-        capture_output=True, text=True, timeout=400, cwd=ROOT,
-        env={**os.environ, **RANKS, "HF_TRANSFER_CACHE": str(folder / "cache")},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    words = ["--output_dir", folder / "out", "--per_device_train_batch_size", 8 // ranks, "--dtype", "float32"]
+    launched(ranks, RUN_RECIPE, recipe, *words, HF_TRANSFER_CACHE=str(folder / "cache"))
     recorded = {path.relative_to(folder): path.read_bytes() for path in sorted((folder / "cache").rglob("*.npy"))}
     return load_file(folder / "out" / "model.safetensors"), recorded
 

@@ -1,16 +1,9 @@
 """On two ranks one fits a linear head and both have it."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-# `accelerate launch --cpu --num_processes 2` quietly runs ONE process; torchrun really starts two.
-RANKS = dict(ACCELERATE_USE_CPU="true", GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1")
+from ranks import launched
 
 SCRIPT = """
 import json, sys
@@ -55,13 +48,7 @@ def launch(tmp_path):
     script.write_text(SCRIPT)
 
     def start(case: str) -> list[dict]:
-        torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
-        words = ["--nproc_per_node=2", "--master_port=29617", str(script), str(tmp_path), case]
-        environment = {**os.environ, **RANKS, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            [sys.executable, "-c", torchrun, *words], capture_output=True, text=True, timeout=200, env=environment
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        launched(2, script, tmp_path, case)
         return [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
 
     return start

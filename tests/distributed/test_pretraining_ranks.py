@@ -1,36 +1,18 @@
 """Two CPU ranks pretrain as one process does: the divisor and the negatives are those of both."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from mini import make_texts, mini_image_checkpoint, mini_text_checkpoint, write_images
+from ranks import RUN_RECIPE, launched
 
-ROOT = Path(__file__).resolve().parents[2]
-RANKS = dict(ACCELERATE_USE_CPU="true", GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
 pytestmark = pytest.mark.distributed
 
 
 def train(ranks: int, name: str, folder: Path, *words: str) -> dict:
-    start = [sys.executable, str(ROOT / "scripts/run_recipe.py")]
-    if ranks > 1:
-        torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
-        start = [sys.executable, "-c", torchrun, f"--nproc_per_node={ranks}", "--master_port=29633", start[1]]
-    words = [
-        *words,
-        "--per_device_train_batch_size",
-        str(12 // ranks),
-        "--per_device_eval_batch_size",
-        str(12 // ranks),
-    ]
-    done = subprocess.run(
-        [*start, name, "--output_dir", str(folder), *words],
-        capture_output=True, text=True, timeout=500, env={**os.environ, **RANKS}, cwd=ROOT,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    rows = ["--per_device_train_batch_size", 12 // ranks, "--per_device_eval_batch_size", 12 // ranks]
+    done = launched(ranks, RUN_RECIPE, name, "--output_dir", folder, *words, *rows, timeout=500)
     assert done.stdout.count("before training:") == 1  # one process speaks
     return json.loads((folder / "results.json").read_text())
 

@@ -1,20 +1,13 @@
 """Several tasks on two ranks: the model that one process makes, learnt weights included."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from mini import make_texts, mini_text_checkpoint, write_csv
+from ranks import RUN_RECIPE, launched
 from safetensors.torch import load_file
-
-ROOT = Path(__file__).resolve().parents[2]
-RANKS = dict(
-    PYTHONPATH=str(ROOT), ACCELERATE_USE_CPU="true", GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1"
-)
 
 RECIPE = '''"""Two tasks."""
 
@@ -47,15 +40,7 @@ def train(ranks: int, recipe: Path, folder: Path) -> tuple[dict[str, torch.Tenso
     words = [str(recipe), "--output_dir", str(folder), "--dtype", "float32"]
     # On two ranks each step is two micro-batches as well: 8 rows either way.
     words += ["--per_device_train_batch_size", "2" if ranks > 1 else "8", "--gradient_accumulation_steps"]
-    start = [sys.executable]
-    if ranks > 1:
-        torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
-        start += ["-c", torchrun, f"--nproc_per_node={ranks}", "--master_port=29623"]
-    done = subprocess.run(
-        [*start, str(ROOT / "scripts/run_recipe.py"), *words, "2" if ranks > 1 else "1"],
-        capture_output=True, text=True, timeout=400, cwd=ROOT, env={**os.environ, **RANKS},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = launched(ranks, RUN_RECIPE, *words, "2" if ranks > 1 else "1")
     assert done.stdout.count("  backbone ") == 1  # one process speaks
     return load_file(folder / "model.safetensors"), json.loads((folder / "results.json").read_text())
 

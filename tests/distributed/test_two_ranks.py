@@ -1,34 +1,17 @@
 """Two CPU ranks under torchrun: one process group, the same result as one process."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from counting import train_counting
 from mini import make_texts, write_csv
-
-ROOT = Path(__file__).resolve().parents[2]
-# `accelerate launch --cpu --num_processes 2` quietly runs ONE process; torchrun really starts two.
-RANKS = dict(ACCELERATE_USE_CPU="true", GLOO_SOCKET_IFNAME="lo", OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
-
-
-def launch(ranks: int, *words: str, **kwargs) -> subprocess.CompletedProcess:
-    start = [sys.executable, str(ROOT / "scripts/run_recipe.py")]
-    if ranks > 1:
-        torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
-        start = [sys.executable, "-c", torchrun, f"--nproc_per_node={ranks}", "--master_port=29613", start[1]]
-    environment = {**os.environ, **RANKS}
-    return subprocess.run(
-        [*start, *words], capture_output=True, text=True, timeout=400, env=environment, cwd=ROOT, **kwargs
-    )
+from ranks import ROOT, RUN_RECIPE, launched, started
 
 
 def train(ranks: int, name: str, folder: Path, *words: str) -> dict:
-    done = launch(ranks, name, "--output_dir", str(folder), "--per_device_train_batch_size", str(8 // ranks), *words)
-    assert done.returncode == 0, done.stderr[-3000:]
+    rows = ["--per_device_train_batch_size", 8 // ranks]
+    done = launched(ranks, RUN_RECIPE, name, "--output_dir", folder, *rows, *words)
     assert done.stdout.count("  backbone ") == done.stdout.count("The model is in") == 1  # one process speaks
     result = json.loads((folder / "results.json").read_text())
     assert result["environment"]["processes"] == ranks
@@ -69,9 +52,9 @@ def test_two_ranks_record_the_bytes_of_one_and_take_its_steps(tmp_path, words, m
 
 
 def test_a_mistake_is_told_and_ends_both_ranks(tmp_path, mini_text):
-    done = launch(
-        2, "text/full_finetune", "--data.train", str(tmp_path / "nothing.csv"), "--output_dir", str(tmp_path / "out"),
-        "--backbone.checkpoint", str(mini_text), "--backbone.max_length", "32",
+    done = started(
+        2, RUN_RECIPE, "text/full_finetune", "--data.train", tmp_path / "nothing.csv",
+        "--output_dir", tmp_path / "out", "--backbone.checkpoint", mini_text, "--backbone.max_length", 32,
     )  # fmt: skip
     assert done.returncode != 0
     # The launcher ends the other rank as soon as one has ended, so one line or two appear.
@@ -82,13 +65,7 @@ def test_a_mistake_is_told_and_ends_both_ranks(tmp_path, mini_text):
 def test_every_row_is_seen_once_and_a_resumed_epoch_sees_the_rest(tmp_path):
     """101 rows in global batches of 8, three to a step; stopped in the second of two epochs."""
     settings = dict(per_device_train_batch_size=4, gradient_accumulation_steps=3)
-    torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
-    script = [str(ROOT / "tests/helpers/counting.py"), str(tmp_path), json.dumps(settings)]
-    done = subprocess.run(
-        [sys.executable, "-c", torchrun, "--nproc_per_node=2", "--master_port=29614", *script],
-        capture_output=True, text=True, timeout=400, env={**os.environ, **RANKS}, cwd=ROOT,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    launched(2, ROOT / "tests/helpers/counting.py", tmp_path, json.dumps(settings))
     ranks = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
     wholes, rests = ([rank[part] for rank in ranks] for part in ("whole", "rest"))
     together = [sorted([*a, *b]) for a, b in zip(*(whole["seen"] for whole in wholes), strict=True)]

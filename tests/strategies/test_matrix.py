@@ -4,21 +4,17 @@ The default tier takes one row (full fine-tuning on every net) and one column (e
 """
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from matrix import CASES, EPOCHS, ITS_OWN_ROWS, STEPS_PER_EPOCH, Ground, batch_of, train, watched
+from ranks import ROOT, launched
 from safetensors.torch import load_file
 
 from hf_transfer.runner import Interrupted
 from hf_transfer.saved import load_saved_model
 from hf_transfer.saving import save_model
 
-ROOT = Path(__file__).resolve().parents[2]
 # Of a weight: sums over the ranks in another order. Few-shot training comes nearest to it, by 8e-6 on BERT, whose one
 # row of token type embeddings adds up all tokens; in float64 that is 2e-14.
 LIMIT = 2e-5
@@ -61,18 +57,8 @@ def test_a_stopped_run_ends_as_the_unbroken_one_and_what_is_saved_is_what_was_tr
         assert torch.equal(tensor, resumed.state_dict()[key]), key
 
 
-def check_two_ranks(ground: Ground, cases, tmp_path, port: int) -> None:
-    environment = {
-        **os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/helpers'}", "ACCELERATE_USE_CPU": "true",
-        "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
-    }  # fmt: skip
-    torchrun = "import sys; from torch.distributed.run import main; sys.exit(main())"
-    script = [str(ROOT / "tests/helpers/matrix.py"), str(ground.folder), json.dumps(cases)]
-    done = subprocess.run(
-        [sys.executable, "-c", torchrun, "--nproc_per_node=2", f"--master_port={port}", *script],
-        capture_output=True, text=True, timeout=1500, cwd=ROOT, env=environment,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
+def check_two_ranks(ground: Ground, cases, tmp_path) -> None:
+    launched(2, ROOT / "tests/helpers/matrix.py", ground.folder, json.dumps(cases), timeout=1500)
     told, wrong = json.loads((ground.folder / "told.json").read_text()), []
     for name, architecture in cases:
         key = f"{name}-{architecture}"
@@ -93,4 +79,4 @@ def check_two_ranks(ground: Ground, cases, tmp_path, port: int) -> None:
 @pytest.mark.distributed
 @pytest.mark.slow
 def test_two_ranks_stay_together_and_are_one(ground, tmp_path):
-    check_two_ranks(ground, CASES, tmp_path, 29631)
+    check_two_ranks(ground, CASES, tmp_path)
