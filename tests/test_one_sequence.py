@@ -34,7 +34,8 @@ def test_logits_and_gradients_are_those_of_the_padded_batch(architecture, dropou
                 module.p = 0.5
         ones = lambda shape, p, dtype: torch.ones(shape, dtype=dtype)  # noqa: E731
         monkeypatch.setattr("hf_transfer.cpu.dropout.dropout_noise", ones)
-        monkeypatch.setattr(attention, "dropout_noise", ones)
+        monkeypatch.setattr(attention, "dropout_mask", ones)
+        monkeypatch.setattr(attention, "dropout_factor", lambda p: 1.0)
     LengthChunks(model)
     FastRandomness(model)
     shapes = seen_by(model.get_input_embeddings())

@@ -2,10 +2,12 @@
 
 No fused kernel of PyTorch knows dropout on a CPU: `scaled_dot_product_attention` then takes its mathematical path, in
 float32 even under autocast, and draws a random number for each probability. Its fused kernel without dropout computes
-the backward pass of short texts slowly. Here are the five products of attention and its gradient, in the dtype of
-queries and keys, with softmax and its gradient as PyTorch fuses them.
+the backward pass of short texts slowly. Here are the six products of attention and its gradient, in the dtype of
+queries and keys, with softmax and its gradient as PyTorch fuses them. What merely scales is left to the products, and
+each tensor is copied once into the layout of the next product, for all segments of a sequence within one function.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,7 +17,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from .noise import drawable, dropout_noise
+from .noise import drawable, dropout_factor, dropout_mask
 
 NAME = "sdpa_with_cpu_dropout"
 
@@ -53,60 +55,97 @@ def attention(
     Returns:
         The outputs, of shape `(batch, tokens, heads, width)`, and None in the place of the probabilities.
     """
-    if segments is not None:
-        settings = dict(dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs)
-        return _within_segments(module, (query, key, value), segments, settings), None
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     alike = query.dtype == key.dtype == value.dtype and query.shape[1] == key.shape[1]
     more = any(kwargs.get(name) is not None for name in ("position_bias", "cache", "softcap"))
     if not (alike and drawable(dropout, query)) or causal or more:
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout, scaling, is_causal=is_causal, **kwargs
-        )
+        settings = dict(dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs)
+        if segments is None:
+            return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
+        return _segment_by_segment(module, (query, key, value), segments, settings), None
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    bias = None if attention_mask is None else _bias(attention_mask, query.dtype)
+    masks = [attention_mask] if segments is None else [segment.mask for segment in segments]
+    biases = [None if mask is None else _bias(mask, query.dtype) for mask in masks]
     with torch.autocast("cpu", enabled=False):
-        outputs = DropoutAttention.apply(query, key, value, bias, dropout, scaling)
-    return outputs.transpose(1, 2).contiguous(), None
+        outputs = DropoutAttention.apply(query, key, value, segments, biases, dropout, scaling)
+    return outputs, None
 
 
-def _within_segments(module, tensors, segments, settings: dict) -> torch.Tensor:
-    sizes, outputs = [segment.rows * segment.length for segment in segments], []
-    parts = zip(*(tensor.split(sizes, dim=2) for tensor in tensors), strict=True)
-    for segment, part in zip(segments, parts, strict=True):
-        # From (1, heads, rows * length, width) to (rows, heads, length, width).
-        rows = (tensor[0].unflatten(1, (segment.rows, segment.length)).transpose(0, 1) for tensor in part)
-        outputs.append(attention(module, *rows, segment.mask, **settings)[0].flatten(0, 1))
+def _segment_by_segment(module, tensors, segments, settings: dict) -> torch.Tensor:
+    outputs = []
+    for segment, *part in zip(segments, *(_parts(tensor, segments) for tensor in tensors), strict=True):
+        outputs.append(sdpa_attention_forward(module, *part, segment.mask, **settings)[0].flatten(0, 1))
     return torch.cat(outputs)[None]
 
 
+def _parts(tensor: torch.Tensor, segments: Sequence[Segment] | None) -> list[torch.Tensor]:
+    """Return a view of each segment, from (1, heads, tokens, width) to (rows, heads, length, width)."""
+    if segments is None:
+        return [tensor]
+    parts = tensor[0].split([segment.rows * segment.length for segment in segments], dim=1)
+    return [
+        part.unflatten(1, (segment.rows, segment.length)).transpose(0, 1)
+        for segment, part in zip(segments, parts, strict=True)
+    ]
+
+
 class DropoutAttention(torch.autograd.Function):
-    """dropout(softmax(scale Q K' + bias)) V (Vaswani et al. 2017, eq. 1) and its gradient."""
+    """dropout(softmax(scale Q K' + bias)) V (Vaswani et al. 2017, eq. 1) and its gradient, segment by segment.
+
+    Queries, keys, values and their gradients are of shape `(batch, heads, tokens, width)`, the outputs of shape
+    `(batch, tokens, heads, width)`; without segments, `biases` holds one for the whole batch.
+    """
 
     @staticmethod
-    def forward(ctx, query, key, value, bias, p: float, scale: float):
-        heads = query.shape[:2]
-        query, key, value = (tensor.flatten(0, 1) for tensor in (query, key, value))
-        scores = torch.bmm(query, key.transpose(1, 2)).mul_(scale)
-        if bias is not None:
-            scores.unflatten(0, heads).add_(bias)
-        shares = torch.softmax(scores, -1)
-        noise = dropout_noise(shares.shape, p, shares.dtype)
-        kept = shares * noise
-        ctx.save_for_backward(query, key, value, shares, noise, kept)
-        ctx.scale, ctx.heads = scale, heads
-        return torch.bmm(kept, value).unflatten(0, heads)
+    def forward(ctx, query, key, value, segments, biases, p: float, scale: float):
+        outputs = _by_token(value, (*query.shape[:3], value.shape[3]))
+        ctx.shapes, ctx.segments = [tensor.shape for tensor in (query, key, value)], segments
+        ctx.scale, ctx.factor = scale, dropout_factor(p)
+        saved, tensors = [], (outputs, query, key, value)
+        for bias, place, *part in zip(biases, *(_parts(tensor, segments) for tensor in tensors), strict=True):
+            heads = place.shape[:2]
+            query, key, value = (tensor.flatten(0, 1) for tensor in part)
+            scores = _product(query, key.transpose(1, 2), scale)
+            if bias is not None:
+                scores.unflatten(0, heads).add_(bias)
+            shares = torch.softmax(scores, -1)
+            mask = dropout_mask(shares.shape, p, shares.dtype)
+            kept = shares * mask
+            place.copy_(_product(kept, value, ctx.factor).unflatten(0, heads))
+            saved += [query, key, value, shares, mask, kept]
+        ctx.save_for_backward(*saved)
+        return outputs.transpose(1, 2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        query, key, value, shares, noise, kept = ctx.saved_tensors
-        gradient = gradient.flatten(0, 1)
-        of_value = torch.bmm(kept.transpose(1, 2), gradient)
-        of_shares = torch.bmm(gradient, value.transpose(1, 2)).mul_(noise)
-        of_scores = torch._softmax_backward_data(of_shares, shares, -1, shares.dtype).mul_(ctx.scale)
-        of_query, of_key = torch.bmm(of_scores, key), torch.bmm(of_scores.transpose(1, 2), query)
-        return *(tensor.unflatten(0, ctx.heads) for tensor in (of_query, of_key, of_value)), None, None, None
+        gradient, saved = gradient.transpose(1, 2), iter(ctx.saved_tensors)
+        gradients = [_by_token(gradient, shape) for shape in ctx.shapes]
+        pieces = (_parts(tensor, ctx.segments) for tensor in (gradient, *gradients))
+        for of_outputs, *places in zip(*pieces, strict=True):
+            query, key, value, shares, mask, kept = (next(saved) for _ in range(6))
+            heads, of_outputs = of_outputs.shape[:2], of_outputs.flatten(0, 1)
+            of_value = _product(kept.transpose(1, 2), of_outputs, ctx.factor)
+            of_shares = _product(of_outputs, value.transpose(1, 2), ctx.factor).mul_(mask)
+            of_scores = torch._softmax_backward_data(of_shares, shares, -1, shares.dtype)
+            of_query = _product(of_scores, key, ctx.scale)
+            of_key = _product(of_scores.transpose(1, 2), query, ctx.scale)
+            for place, found in zip(places, (of_query, of_key, of_value), strict=True):
+                place.copy_(found.unflatten(0, heads))
+        return *gradients, None, None, None, None
+
+
+def _by_token(like: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Return room for a tensor of shape `(batch, heads, tokens, width)` that lies in memory as linear layers read and
+    write it: a token's heads next to one another."""
+    batch, heads, tokens, width = shape
+    return like.new_empty(batch, tokens, heads, width).transpose(1, 2)
+
+
+def _product(one: torch.Tensor, other: torch.Tensor, factor: float) -> torch.Tensor:
+    """Return `factor` times the batched matrix product."""
+    # With beta 0 what stood in the room before is not read.
+    return one.new_empty(*one.shape[:2], other.shape[2]).baddbmm_(one, other, beta=0, alpha=factor)
 
 
 def _bias(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -15,7 +15,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 def drawable(p: float, tensor: torch.Tensor) -> bool:
     """Whether [`dropout_noise`] draws factors for `tensor`: on a CPU, in float32 or bfloat16, at a rate that does not
     round to 0 or 1."""
-    return tensor.device.type == "cpu" and tensor.dtype in DTYPES and 0 < round(p * 2**BITS) < 2**BITS
+    return tensor.device.type == "cpu" and tensor.dtype in DTYPES and 0 < _dropped(p) < 2**BITS
 
 
 def dropout_noise(shape: torch.Size, p: float, dtype: torch.dtype) -> torch.Tensor:
@@ -34,13 +34,31 @@ def dropout_noise(shape: torch.Size, p: float, dtype: torch.dtype) -> torch.Tens
     Returns:
         `torch.Tensor`: contiguous, on the CPU.
     """
-    count, dropped = math.prod(shape), round(p * 2**BITS)
+    return _drawn(shape, p, dtype, dropout_factor(p))
+
+
+def dropout_mask(shape: torch.Size, p: float, dtype: torch.dtype) -> torch.Tensor:
+    """Draw 0 with probability `p`, else 1: the factors of [`dropout_noise`] over [`dropout_factor`]."""
+    return _drawn(shape, p, dtype, 1.0)
+
+
+def dropout_factor(p: float) -> float:
+    """Return 1 / (1 - p), of the rounded rate."""
+    return 2**BITS / (2**BITS - _dropped(p))
+
+
+def _dropped(p: float) -> int:
+    return round(p * 2**BITS)
+
+
+def _drawn(shape: torch.Size, p: float, dtype: torch.dtype, factor: float) -> torch.Tensor:
+    count = math.prod(shape)
     draws = torch.empty(-(-count * BITS // 64), dtype=torch.int64).random_(-(2**63), None)
-    # Each of the 2^16 values of a lane is as likely as the next; `dropped` of them are below the threshold.
-    kept = draws.view(torch.int16)[:count].ge_(dropped - 2 ** (BITS - 1))
-    factor = 2**BITS / (2**BITS - dropped)
+    # Each of the 2^16 values of a lane is as likely as the next; that many of them are below the threshold.
+    kept = draws.view(torch.int16)[:count].ge_(_dropped(p) - 2 ** (BITS - 1))
     if dtype == torch.bfloat16:
         # As wide as a lane: 1 times the bits of the factor are the factor, in place.
         bits = torch.tensor(factor, dtype=dtype).view(torch.int16).item()
         return kept.mul_(bits).view(dtype).view(shape)
-    return kept.to(dtype).mul_(factor).view(shape)
+    drawn = kept.to(dtype)
+    return (drawn if factor == 1 else drawn.mul_(factor)).view(shape)

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from hf_transfer.cpu import attention as module
-from hf_transfer.cpu.attention import attention
+from hf_transfer.cpu.attention import Segment, attention
 from hf_transfer.cpu.noise import dropout_noise
 
 SHAPE = (3, 2, 7, 8)  # batch, heads, tokens, width
@@ -49,6 +49,58 @@ def test_outputs_and_gradients_are_those_of_the_formula(scale, mask, dtype, tole
     reference = torch.autograd.grad((expected * weights).sum(), inputs)
     for one, other in zip((outputs, *gradients), (expected, *reference), strict=True):
         torch.testing.assert_close(one.float(), other.float(), atol=tolerance * other.abs().max().item(), rtol=0)
+
+
+def test_segments_are_what_each_of_them_is_alone():
+    """Two of a length without padding, three of another with it, end to end; one call draws as the two calls would."""
+    torch.manual_seed(0)
+    padded = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]]).bool()[:, None, None]
+    segments = [Segment(2, 5, None), Segment(3, 4, padded)]
+    inputs = [torch.randn(1, 22, 2, 8).transpose(1, 2).requires_grad_() for _ in range(3)]
+    weights = torch.randn(1, 22, 2, 8)
+    torch.manual_seed(5)
+    outputs, _ = attention(Layer(), *inputs, None, dropout=0.3, segments=segments)
+    gradients = torch.autograd.grad((outputs * weights).sum(), inputs)
+    torch.manual_seed(5)
+    alone = []
+    for segment, start in zip(segments, (0, 10), strict=True):
+        own = [tensor[0, :, start : start + segment.rows * segment.length] for tensor in inputs]
+        own = [tensor.unflatten(1, (segment.rows, segment.length)).transpose(0, 1) for tensor in own]
+        alone.append(attention(Layer(), *own, segment.mask, dropout=0.3)[0].flatten(0, 1))
+    expected = torch.cat(alone)[None]
+    reference = torch.autograd.grad((expected * weights).sum(), inputs)
+    for one, other in zip((outputs, *gradients), (expected, *reference), strict=True):
+        assert one.shape == other.shape and torch.equal(one, other)
+
+
+def test_keys_may_be_of_another_sequence_and_values_of_another_width():
+    torch.manual_seed(0)
+    shapes = ((3, 2, 4, 8), (3, 2, 7, 8), (3, 2, 7, 5))
+    inputs = [torch.randn(shape).requires_grad_() for shape in shapes]
+    torch.manual_seed(5)
+    outputs, _ = attention(Layer(), *inputs, None, dropout=0.3)
+    gradients = torch.autograd.grad(outputs.square().sum(), inputs)
+    torch.manual_seed(5)
+    noise = dropout_noise(torch.Size((6, 4, 7)), 0.3, torch.float32).view(3, 2, 4, 7)
+    query, key, value = inputs
+    expected = (((query @ key.mT * 8**-0.5).softmax(-1) * noise) @ value).transpose(1, 2)
+    reference = torch.autograd.grad(expected.square().sum(), inputs)
+    for one, other in zip((outputs, *gradients), (expected, *reference), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_what_stood_in_memory_before_is_not_read():
+    inputs, found = tensors(), []
+    for fill in (False, True):  # empty tensors hold NaN then
+        torch.use_deterministic_algorithms(fill)
+        try:
+            torch.manual_seed(5)
+            outputs, _ = attention(Layer(), *inputs, padding(), dropout=0.3)
+            found.append((outputs, *torch.autograd.grad(outputs.square().sum(), inputs)))
+        finally:
+            torch.use_deterministic_algorithms(False)
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_on_average_it_is_attention_without_dropout():
