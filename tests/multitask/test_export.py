@@ -83,8 +83,10 @@ def test_the_logits_are_those_of_the_whole_model(texts, exported):
     }
     both = load(texts)
     for task, one in exported.items():
-        assert (load(one.folder).logits(rows[task]) == both[task].logits(rows[task])).all()
-        assert one.difference < 1e-6  # rounding: where weights lie in memory decides how an LSTM adds up
+        found, wanted = load(one.folder).logits(rows[task]), both[task].logits(rows[task])
+        # Rounding: where weights and inputs lie in memory decides how an LSTM adds up.
+        assert abs(found - wanted).max() < 1e-6
+        assert one.difference < 1e-6
 
 
 def test_the_export_has_its_own_results_and_card(texts, exported):
