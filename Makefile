@@ -26,7 +26,7 @@ test: $(VENV)/.installed  ## the default test tier, ten to thirteen minutes on t
 test-all: $(VENV)/.installed  ## every test this machine can run
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not gpu"
 
-bench: $(VENV)/.installed  ## speed against the usual way, 40 minutes, into benchmarks/results/ and README
+bench: $(VENV)/.installed  ## speed against the usual way, 40 minutes to an hour, into benchmarks/results/ and README
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/readme_table.py

@@ -1,6 +1,6 @@
 """Measure us and what people use today, on the same rows, checkpoint and machine, in turn.
 
-    python benchmarks/run.py                              # everything, within 40 minutes on two cores
+    python benchmarks/run.py                              # everything: 40 minutes with fast bf16, 54 without
     python benchmarks/run.py --only gemm text_features
     python benchmarks/run.py --full                       # nothing cut short: hours
     python benchmarks/run.py --smoke                      # tiny sizes, to see that it works; results go elsewhere
